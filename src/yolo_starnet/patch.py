@@ -1,0 +1,240 @@
+"""The only room that changes Ultralytics: activate, deactivate, one small function per patch.
+
+Not patched, because five ordinary layers need nothing of it: `fuse()`, `profile`, `embed`, `freeze`, export, the
+trainers, and the forward loops of RT-DETR, World and YOLOE.
+"""
+
+from __future__ import annotations
+
+import __future__
+
+import ast
+import functools
+import inspect
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from types import FunctionType, ModuleType, TracebackType
+from typing import Any
+
+import torch
+import ultralytics
+from torch import nn
+from ultralytics import nn as ultralytics_nn
+from ultralytics.data import utils as data_utils
+from ultralytics.nn import tasks
+
+from . import configs, demo, graph
+from .backbones import Backbone, Table, load
+from .errors import UnsupportedUltralyticsError
+
+Undo = Callable[[], None]
+
+_lock = threading.RLock()
+_undo: list[Undo] = []
+_table: Table | None = None
+
+
+def backbones() -> dict[str, Backbone]:
+    """The registered backbones by name, those of other packages included."""
+    return dict(_registered())
+
+
+def is_active() -> bool:
+    """Whether Ultralytics is patched."""
+    return bool(_undo)
+
+
+def activate() -> None:
+    """Teach the installed Ultralytics StarNet rows and config names, all or nothing; calling it again does nothing.
+
+    Raises:
+        UnsupportedUltralyticsError: Something is not laid out as expected. Nothing stays patched.
+    """
+    with _lock:
+        if _undo:
+            return
+        done: list[Undo] = []
+        try:
+            for patch in (_inject_modules, _patch_parse_model, _patch_predict_once, _patch_check_yaml, _patch_check_file):
+                done.extend(patch())
+        except BaseException:
+            _run(done)
+            raise
+        _undo.extend(done)
+
+
+def deactivate() -> None:
+    """Put every original object back. Models built meanwhile go on working."""
+    with _lock:
+        _run(_undo)
+        _undo.clear()
+
+
+def _run(undo: list[Undo]) -> None:
+    for step in reversed(undo):
+        step()
+
+
+def _registered() -> Table:
+    global _table
+    with _lock:
+        if _table is None:
+            _table = load(reserved=vars(tasks))
+        return _table
+
+
+def _inject_modules() -> list[Undo]:
+    """Let the stock parser find the layer classes, which it looks up by name in its own module."""
+    return [_set(tasks, name, module) for name, module in _registered().modules.items()]
+
+
+def _patch_parse_model() -> list[Undo]:
+    """Expand a backbone row before the parser sees it, and let our layers tell their output channels."""
+    original = _function(tasks, "parse_model", ("d", "ch"))
+    parse = _ask_for_channels(original)
+    table = _registered()
+
+    @functools.wraps(original)
+    def parse_model(d: Any, ch: int, *args: Any, **kwargs: Any) -> Any:
+        return parse(graph.expand(d, ch, table, vars(tasks)), ch, *args, **kwargs)
+
+    owners = [m for m in (tasks, ultralytics_nn) if getattr(m, "parse_model", None) is original]
+    return [_set(owner, "parse_model", parse_model) for owner in owners]
+
+
+def _patch_predict_once() -> list[Undo]:
+    """Say which layer failed and why when the forward loop raises; nothing is added to its path."""
+    original = _function(tasks.BaseModel, "_predict_once", ("self", "x"))
+
+    @functools.wraps(original)
+    def _predict_once(self: Any, x: Any, *args: Any, **kwargs: Any) -> Any:
+        if torch.jit.is_scripting() or torch.jit.is_tracing() or torch.compiler.is_compiling():
+            return original(self, x, *args, **kwargs)
+        try:
+            return original(self, x, *args, **kwargs)
+        except Exception as error:
+            _explain(error, original, self, x)
+            raise
+
+    return [_set(tasks.BaseModel, "_predict_once", _predict_once)]
+
+
+def _patch_check_yaml() -> list[Undo]:
+    """Resolve our config names where the parser looks for its YAML files."""
+    return _patch_lookup(tasks, "check_yaml", lambda name: configs.find(name, _registered()))
+
+
+def _patch_check_file() -> list[Undo]:
+    """Resolve the name of the built-in data set where Ultralytics looks for data YAML files."""
+    return _patch_lookup(data_utils, "check_file", demo.find)
+
+
+def _patch_lookup(owner: ModuleType, name: str, find: Callable[[str], Path | None]) -> list[Undo]:
+    """Ask `find` for a file that the stock lookup cannot find.
+
+    Only where it must be found (`hard=True`): Ultralytics asks softly first for the name with or without its scale,
+    and a file of the user's own must win under either.
+    """
+    original = _function(owner, name, ("file", "suffix"))
+    signature = inspect.signature(original)
+
+    @functools.wraps(original)
+    def lookup(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return original(*args, **kwargs)
+        except FileNotFoundError:
+            found = find(str(signature.bind(*args, **kwargs).arguments["file"]))
+            if found is None:
+                raise
+            return str(found)
+
+    return [_set(owner, name, lookup)]
+
+
+def _function(owner: ModuleType | type, name: str, parameters: tuple[str, ...]) -> FunctionType:
+    """Fetch a plain Python function of Ultralytics' own that begins with these parameters, or raise."""
+    where = f"{owner.__name__}.{name}"
+    found = vars(owner).get(name)
+    if not isinstance(found, FunctionType):
+        raise _unsupported(f"{where} is {found!r}, expected a function")
+    if not found.__code__.co_filename.startswith(str(Path(ultralytics.__file__).parent)):
+        raise _unsupported(f"{where} was replaced by {found.__module__}.{found.__qualname__}; import yolo_starnet first")
+    begins = tuple(inspect.signature(found).parameters)[: len(parameters)]
+    if begins != parameters:
+        raise _unsupported(f"{where} begins with the parameters {begins}, expected {parameters}")
+    return found
+
+
+def _ask_for_channels(parse_model: FunctionType) -> FunctionType:
+    """Recompile the parser with the one expression replaced that guesses the channels of a class it does not know.
+
+    File name, line numbers and globals stay those of the original, so tracebacks point at the installed code.
+    """
+    modules = set(_registered().modules.values())
+
+    def out_channels(module: Any, args: list[Any], fallback: int) -> int:
+        return module.out_channels(*args) if module in modules else fallback
+
+    try:
+        lines, first = inspect.getsourcelines(parse_model)
+        function = ast.parse("".join(lines)).body[0]
+    except (OSError, SyntaxError) as error:
+        raise _unsupported(f"the source of parse_model cannot be read ({error})") from error
+    fallbacks = [
+        node.orelse[0]
+        for node in ast.walk(function)
+        if isinstance(node, ast.If) and [ast.unparse(x) for x in node.orelse] == ["c2 = ch[f]"]
+    ]
+    if len(fallbacks) != 1:
+        raise _unsupported(f"parse_model has {len(fallbacks)} branches 'else: c2 = ch[f]', expected 1")
+    names = parse_model.__code__
+    if not {"m", "args"} <= {*names.co_varnames, *names.co_cellvars} or names.co_freevars:
+        raise _unsupported("parse_model does not hold a row's class in 'm' and its arguments in 'args'")
+
+    fallback = fallbacks[0]
+    assert isinstance(fallback, ast.Assign)
+    ask = ast.parse("_out_channels(m, args, ch[f])", mode="eval").body
+    for node in ast.walk(ask):
+        ast.copy_location(node, fallback.value)
+    fallback.value = ask
+    ast.increment_lineno(function, first - 1)
+    # A closure carries our function in, so that nothing is added to the globals of Ultralytics.
+    tree = ast.parse(f"def bind(_out_channels):\n    pass\n    return {parse_model.__name__}")
+    tree.body[0].body[0] = function  # type: ignore[attr-defined]  # body[0] is the def above
+    flags = parse_model.__code__.co_flags & __future__.annotations.compiler_flag
+    code = compile(tree, parse_model.__code__.co_filename, "exec", flags=flags, dont_inherit=True)
+    namespace: dict[str, Any] = {}
+    exec(code, parse_model.__globals__, namespace)
+    return namespace["bind"](out_channels)
+
+
+def _explain(error: Exception, loop: FunctionType, model: nn.Module, image: Any) -> None:
+    """Add to the message of `error` which layer of `model` raised it, what went in, and what may be wrong."""
+    frame: TracebackType | None = error.__traceback__
+    while frame and frame.tb_frame.f_code is not loop.__code__:
+        frame = frame.tb_next
+    layer, inputs = (frame.tb_frame.f_locals.get(n) for n in ("m", "x")) if frame else (None, None)
+    if not isinstance(layer, nn.Module) or not hasattr(layer, "i") or not (error.args and isinstance(error.args[0], str)):
+        return
+    shapes = ", ".join(str(tuple(t.shape)) for t in (inputs if isinstance(inputs, (list, tuple)) else [inputs]))
+    message = f"{error.args[0]}\nLayer {layer.i} ({layer.type}), from {layer.f}, failed on inputs of shape {shapes}."
+    stride = int(max(getattr(model, "stride", [0])))
+    height, width = image.shape[-2:]
+    if stride and (height % stride or width % stride):
+        message += f" The image is {height} x {width} (H x W): both must be multiples of the largest stride, {stride}."
+    error.args = (message, *error.args[1:])
+
+
+def _set(owner: ModuleType | type, name: str, value: object) -> Undo:
+    """Assign an attribute and return what takes it back."""
+    undo = functools.partial(setattr, owner, name, vars(owner)[name]) if name in vars(owner) else None
+    setattr(owner, name, value)
+    return undo or functools.partial(delattr, owner, name)
+
+
+def _unsupported(found: str) -> UnsupportedUltralyticsError:
+    return UnsupportedUltralyticsError(
+        f"yolo-starnet cannot extend Ultralytics {ultralytics.__version__} ({ultralytics.__file__}): {found}. "
+        "Install another release of either (pip install -U yolo-starnet ultralytics)."
+    )

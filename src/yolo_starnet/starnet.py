@@ -1,0 +1,170 @@
+"""StarNet as five layers of a YOLO: one stem (P1/2) and four stages (P2/4 to P5/32).
+
+Source: Ma et al., "Rewrite the Stars", CVPR 2024 (arXiv 2403.19967). Parameters stand in the order and shapes of the
+authors' `imagenet/starnet.py` and of timm's `timm/models/starnet.py`, so their weights map one to one.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import NamedTuple
+
+import torch
+from torch import nn
+from ultralytics.nn.modules import Conv
+
+from .backbones import Backbone, Layer
+from .hookspecs import hookimpl
+
+
+class ConvBN(Conv):
+    """Convolution with bias, BatchNorm and, unless an activation is given, nothing else.
+
+    It is an Ultralytics `Conv`, so that the stock `fuse()` folds its BatchNorm.
+    """
+
+    def __init__(self, c1: int, c2: int, k: int = 1, s: int = 1, g: int = 1, act: nn.Module | None = None) -> None:
+        """Build a `k` x `k` convolution of stride `s` in `g` groups that keeps the size of its input at stride 1."""
+        super().__init__(c1, c2, k, s, g=g, act=act or False)
+        self.conv = nn.Conv2d(c1, c2, k, s, k // 2, groups=g)
+
+
+class StarStem(ConvBN):
+    """The first level: B x c1 x H x W to B x c2 x H/2 x W/2, at least 0 and at most 6."""
+
+    def __init__(self, c1: int, c2: int) -> None:
+        """Build a 3 x 3 convolution of stride 2 with BatchNorm and ReLU6."""
+        super().__init__(c1, c2, 3, 2, act=nn.ReLU6())
+
+    @staticmethod
+    def out_channels(c1: int, c2: int) -> int:
+        """The channels of what `StarStem(c1, c2)` returns."""
+        return c2
+
+
+class StarBlock(nn.Module):
+    """The star operation between two depthwise convolutions, with a residual: B x c x H x W to the same shape."""
+
+    def __init__(self, c: int, mlp_ratio: int = 4, drop_path: float = 0.0) -> None:
+        """Build a block whose two branches have `mlp_ratio * c` channels; `drop_path` is the rate of dropping it."""
+        super().__init__()
+        hidden = mlp_ratio * c
+        self.dwconv = ConvBN(c, c, 7, g=c)
+        self.f1 = nn.Conv2d(c, hidden, 1)
+        self.f2 = nn.Conv2d(c, hidden, 1)
+        self.g = ConvBN(hidden, c)
+        self.dwconv2 = nn.Conv2d(c, c, 7, padding=3, groups=c)
+        self.act = nn.ReLU6()
+        self.drop_path = _drop_path(drop_path)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Add to `x` what the star operation finds in it."""
+        y = self.dwconv(x)
+        y = self.act(self.f1(y)) * self.f2(y)
+        return x + self.drop_path(self.dwconv2(self.g(y)))
+
+
+class StarStage(nn.Sequential):
+    """One level: B x c1 x H x W to B x c2 x H/2 x W/2."""
+
+    def __init__(self, c1: int, c2: int, depth: int, mlp_ratio: int = 4, drop_path: Sequence[float] = ()) -> None:
+        """Build a 3 x 3 convolution of stride 2 and `depth` blocks; `drop_path` holds a rate for each, or nothing."""
+        rates = drop_path or [0.0] * depth
+        super().__init__(ConvBN(c1, c2, 3, 2), *(StarBlock(c2, mlp_ratio, rate) for rate in rates))
+
+    @staticmethod
+    def out_channels(c1: int, c2: int, *_: object) -> int:
+        """The channels of what `StarStage(c1, c2, …)` returns."""
+        return c2
+
+
+class Variant(NamedTuple):
+    """One line of the paper's table: channels at P2, blocks per stage, widening inside a block."""
+
+    base: int
+    depths: tuple[int, int, int, int]
+    mlp_ratio: int
+
+
+VARIANTS = {
+    "starnet_s1": Variant(24, (2, 2, 8, 3), 4),
+    "starnet_s2": Variant(32, (1, 2, 6, 2), 4),
+    "starnet_s3": Variant(32, (2, 2, 8, 4), 4),
+    "starnet_s4": Variant(32, (3, 3, 12, 5), 4),
+    "starnet_s050": Variant(16, (1, 1, 3, 1), 3),
+    "starnet_s100": Variant(20, (1, 2, 4, 1), 4),
+    "starnet_s150": Variant(24, (1, 2, 4, 2), 3),
+}
+STEM_CHANNELS = 32
+
+
+def levels(
+    variant: Variant,
+    in_channels: int,
+    *,
+    depth: float = 1.0,
+    width: float = 1.0,
+    mlp_ratio: int | None = None,
+    drop_path_rate: float = 0.0,
+) -> list[Layer]:
+    """The five layers of a variant.
+
+    Args:
+        variant: Its channels, blocks and widening.
+        in_channels: Channels of the image.
+        depth: Accepted and without effect, as in the reference code.
+        width: Factor on every channel count, rounded to multiples of 8; 1.0 is the published network, not rounded.
+        mlp_ratio: Widening inside a block; the variant's own unless given.
+        drop_path_rate: Rate of dropping the last block; the rates rise linearly from 0 at the first.
+
+    Returns:
+        Layers of strides 2, 4, 8, 16 and 32.
+
+    Raises:
+        ValueError: An option is out of range or not a number.
+    """
+    _check("depth", depth, "a number above 0", lambda v: v > 0)
+    _check("width", width, "a number above 0", lambda v: v > 0)
+    _check("drop_path_rate", drop_path_rate, "a number from 0 up to, but not, 1", lambda v: 0 <= v < 1)
+    ratio = variant.mlp_ratio if mlp_ratio is None else mlp_ratio
+    _check("mlp_ratio", ratio, "a whole number from 1 up", lambda v: v >= 1 and v == int(v))
+
+    base, c1 = (c if width == 1 else _make_divisible(int(c * width)) for c in (variant.base, STEM_CHANNELS))
+    blocks = sum(variant.depths)
+    rates = [drop_path_rate * i / max(blocks - 1, 1) for i in range(blocks)]
+    layers = [Layer(StarStem, (in_channels, c1))]
+    for stage, repeats in enumerate(variant.depths):
+        c2 = base * 2**stage
+        stage_rates, rates = rates[:repeats], rates[repeats:]
+        layers.append(Layer(StarStage, (c1, c2, repeats, int(ratio), *([stage_rates] if drop_path_rate else []))))
+        c1 = c2
+    return layers
+
+
+@hookimpl
+def register_backbones(register: Callable[[Backbone], None]) -> None:
+    """Register the seven variants."""
+    for name, variant in VARIANTS.items():
+        register(Backbone(name, partial(levels, variant), (StarStem, StarStage)))
+
+
+def _drop_path(rate: float) -> nn.Module:
+    if not rate:
+        return nn.Identity()
+    from torchvision.ops import StochasticDepth  # some 2 s to import, and most models never need it
+
+    return StochasticDepth(rate, "row")
+
+
+def _check(option: str, value: object, expected: str, fits: Callable[[float], bool]) -> None:
+    number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    if not number or not fits(value):  # type: ignore[arg-type]  # a number by now
+        raise ValueError(f"{option} must be {expected}, found {value!r}")
+
+
+def _make_divisible(value: int, divisor: int = 8) -> int:
+    """Round half up to a multiple of `divisor`, at least `divisor`, and one more when that loses over 10 %."""
+    rounded = max(divisor, (value + divisor // 2) // divisor * divisor)
+    return rounded + divisor if rounded < 0.9 * value else rounded
