@@ -32,7 +32,7 @@ class Layer:
     @property
     def channels(self) -> int:
         """Output channels, as `module` answers for `args`."""
-        return int(self.module.out_channels(*self.args))  # type: ignore[operator]  # checked when registered
+        return int(self.module.out_channels(*self.args))  # type: ignore[attr-defined]  # checked when registered
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,9 @@ class Table(dict[str, Backbone]):
             names[backbone.name] = backbone
             for module in backbone.modules:
                 if not callable(getattr(module, "out_channels", None)):
-                    raise PluginError(f"{module.__name__} of {backbone.name!r} lacks a static method out_channels(*args)")
+                    raise PluginError(
+                        f"{module.__name__} of {backbone.name!r} lacks a static method out_channels(*args)"
+                    )
                 key = module.__name__
                 if modules.setdefault(key, module) is not module or self.reserved.get(key, module) is not module:
                     raise PluginError(f"class name {key!r} of {backbone.name!r} is taken; choose another")

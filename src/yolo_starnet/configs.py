@@ -44,8 +44,10 @@ def find(name: str, backbones: Collection[str]) -> Path | None:
     if not match["backbone"].startswith("starnet") and backbone not in backbones:
         return None
     known = sorted(names(backbones))
-    near = difflib.get_close_matches(_unscaled(name), known, n=3) or known
-    raise ConfigError(f"no config '{name}': known are {', '.join(near[:8])}, each with a scale n, s, m, l or x in it")
+    near = difflib.get_close_matches(_unscaled(name), known, n=4) or known
+    raise ConfigError(
+        f"no config '{name}'; there are {', '.join(near)}, each with a scale after the number (yolo11n-…)"
+    )
 
 
 def names(backbones: Collection[str]) -> list[str]:

@@ -43,7 +43,7 @@ def expand(
                 near = _nearest(name, backbones, modules)
                 raise BackboneError(f"{_where(model, section, index)}: unknown module '{name}'{near}")
 
-    rows = model.get("backbone")
+    rows = model.get("backbone", [])
     backbone = backbones.get(rows[0][2]) if rows else None
     if backbone is None:
         return model

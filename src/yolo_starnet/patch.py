@@ -5,7 +5,6 @@ trainers, and the forward loops of RT-DETR, World and YOLOE.
 """
 
 from __future__ import annotations
-
 import __future__
 
 import ast
@@ -56,7 +55,13 @@ def activate() -> None:
             return
         done: list[Undo] = []
         try:
-            for patch in (_inject_modules, _patch_parse_model, _patch_predict_once, _patch_check_yaml, _patch_check_file):
+            for patch in (
+                _inject_modules,
+                _patch_parse_model,
+                _patch_predict_once,
+                _patch_check_yaml,
+                _patch_check_file,
+            ):
                 done.extend(patch())
         except BaseException:
             _run(done)
@@ -159,7 +164,9 @@ def _function(owner: ModuleType | type, name: str, parameters: tuple[str, ...]) 
     if not isinstance(found, FunctionType):
         raise _unsupported(f"{where} is {found!r}, expected a function")
     if not found.__code__.co_filename.startswith(str(Path(ultralytics.__file__).parent)):
-        raise _unsupported(f"{where} was replaced by {found.__module__}.{found.__qualname__}; import yolo_starnet first")
+        raise _unsupported(
+            f"{where} was replaced by {found.__module__}.{found.__qualname__}; import yolo_starnet first"
+        )
     begins = tuple(inspect.signature(found).parameters)[: len(parameters)]
     if begins != parameters:
         raise _unsupported(f"{where} begins with the parameters {begins}, expected {parameters}")
@@ -215,9 +222,14 @@ def _explain(error: Exception, loop: FunctionType, model: nn.Module, image: Any)
     while frame and frame.tb_frame.f_code is not loop.__code__:
         frame = frame.tb_next
     layer, inputs = (frame.tb_frame.f_locals.get(n) for n in ("m", "x")) if frame else (None, None)
-    if not isinstance(layer, nn.Module) or not hasattr(layer, "i") or not (error.args and isinstance(error.args[0], str)):
+    if (
+        not isinstance(layer, nn.Module)
+        or not hasattr(layer, "i")
+        or not (error.args and isinstance(error.args[0], str))
+    ):
         return
-    shapes = ", ".join(str(tuple(t.shape)) for t in (inputs if isinstance(inputs, (list, tuple)) else [inputs]))
+    tensors = inputs if isinstance(inputs, (list, tuple)) else [inputs]
+    shapes = ", ".join(str(tuple(t.shape)) if isinstance(t, torch.Tensor) else str(type(t)) for t in tensors)
     message = f"{error.args[0]}\nLayer {layer.i} ({layer.type}), from {layer.f}, failed on inputs of shape {shapes}."
     stride = int(max(getattr(model, "stride", [0])))
     height, width = image.shape[-2:]

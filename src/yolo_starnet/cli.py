@@ -1,0 +1,103 @@
+"""Argument handling only: the grammar of `yolo`, passed on whole, with the plugin active."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ultralytics import YOLO, cfg
+from ultralytics.utils import ARGV, LOGGER
+from ultralytics.utils.callbacks.base import default_callbacks
+
+from . import demo
+from .errors import YOLOStarNetError
+
+DEFAULT_MODEL = "yolo11n-starnet.yaml"
+HELP = f"""
+    yolo-starnet takes the arguments of 'yolo' and knows StarNet models by name:
+
+        yolo-starnet train                                         # {DEFAULT_MODEL} on built-in data, offline
+        yolo-starnet train model={DEFAULT_MODEL} data=coco8.yaml
+        yolo-starnet predict model=runs/detect/train/weights/best.pt source=image.jpg
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command line of `yolo` in this process.
+
+    Args:
+        argv: The arguments after the program's name; those of this process unless given.
+
+    Returns:
+        The exit status: 1 after an error of this package, told in one line. Ultralytics' own errors are raised.
+    """
+    args = list(sys.argv[1:] if argv is None else argv)
+    given = _given(args)
+    if not args or given.keys() & {"help", "h", "-help", "-h"}:
+        LOGGER.info(HELP)
+    before = ARGV[:]
+    try:
+        added = _defaults(given)
+        # Ultralytics reads this list, and saves what it predicts only where the program is called yolo.
+        ARGV[:] = ["yolo", *args, *(f"{k}={v}" for k, v in added.items())]
+        if "data" not in added:
+            cfg.entrypoint()
+        else:
+            _train_on_demo(added)
+    except YOLOStarNetError as error:
+        print(f"yolo-starnet: {error}", file=sys.stderr)
+        return 1
+    finally:
+        ARGV[:] = before
+    return 0
+
+
+def _given(args: list[str]) -> dict[str, str]:
+    """The arguments as Ultralytics will read them: key to value, or a word to nothing."""
+    try:
+        merged = cfg.merge_equals_args(args)
+    except SyntaxError:
+        return {}  # Ultralytics has its own words for it
+    pairs = (a.removeprefix("--").removesuffix(",").partition("=") for a in merged)
+    return {key.strip(): value.strip() for key, _, value in pairs}
+
+
+def _defaults(given: dict[str, str]) -> dict[str, Any]:
+    """What a training needs and `given` leaves out: a StarNet model and, for detection, the built-in data."""
+    mode = next((m for m in cfg.MODES if m in given), given.get("mode"))
+    if mode != "train" or given.keys() & {"cfg", "resume"}:
+        return {}
+    task = next((t for t in cfg.TASKS if t in given), given.get("task"))
+    if task not in {None, "detect"}:
+        return {}
+    added: dict[str, Any] = {} if "model" in given else {"model": DEFAULT_MODEL}
+    if "data" not in given and (added or YOLO(given["model"]).task == "detect"):
+        added["data"] = "shapes"
+        added.update({k: v for k, v in demo.RECIPE.items() if k not in given})
+    return added
+
+
+def _train_on_demo(added: dict[str, Any]) -> None:
+    """Say what was chosen and why, train, and close with what to run next."""
+    chosen = " ".join(f"{k}={v}" for k, v in added.items())
+    LOGGER.info(
+        f"yolo-starnet: no data given, so training on built-in images of shapes, with\n    {chosen}\n{demo.REASON}"
+    )
+    best: list[Path] = []
+
+    def remember(trainer: Any) -> None:
+        best.append(Path(trainer.best))
+
+    default_callbacks["on_train_end"].append(remember)
+    try:
+        cfg.entrypoint()
+    finally:
+        default_callbacks["on_train_end"].remove(remember)
+    for weights in best:
+        LOGGER.info(
+            "\nNext, look at what it finds, and train on data of your own:\n"
+            f"    yolo-starnet predict model={weights} source={demo.dataset().parent / 'images' / 'val'}\n"
+            f"    yolo-starnet train model={DEFAULT_MODEL} data=your-data.yaml epochs=100"
+        )

@@ -1,0 +1,89 @@
+"""What every test shares: settings of their own, a data set, and an Ultralytics left as it was found."""
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+# Before anything imports Ultralytics: settings, fonts and configs of this run only, no network, no installs.
+_CONFIG_DIR = tempfile.TemporaryDirectory(prefix="yolo-starnet-tests-")
+os.environ.update(YOLO_CONFIG_DIR=_CONFIG_DIR.name, YOLO_OFFLINE="true", YOLO_AUTOINSTALL="false")
+os.environ.pop("ULTRALYTICS_SAFE_LOAD", None)
+
+import torch
+import ultralytics
+
+import yolo_starnet
+from yolo_starnet import configs, demo
+
+REFERENCE = (Path(__file__).parent / "data" / "reference.yaml").read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _settings() -> None:
+    """Data sets and runs go where this run's settings lie; child processes read the same file."""
+    ultralytics.settings.update(datasets_dir=f"{_CONFIG_DIR.name}/datasets", runs_dir=f"{_CONFIG_DIR.name}/runs")
+
+
+@pytest.fixture(autouse=True)
+def _restore(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Run in a folder of its own, seeded, and leave the plugin active."""
+    monkeypatch.chdir(tmp_path)
+    torch.manual_seed(0)
+    yield
+    yolo_starnet.activate()
+
+
+@pytest.fixture
+def reference(tmp_path: Path) -> Path:
+    """The reference YAML, as a user of the tutorial has it, under a name that gives scale n."""
+    file = tmp_path / "my-yolo11n.yaml"
+    file.write_text(REFERENCE, encoding="utf-8")
+    return file
+
+
+@pytest.fixture(scope="session")
+def photograph() -> Path:
+    """A photograph that Ultralytics ships, 1080 x 810 pixels."""
+    return Path(ultralytics.utils.ASSETS) / "bus.jpg"
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run folder of a YOLO11n-StarNet trained for two short epochs on the built-in set."""
+    return train("yolo11n-starnet.yaml", tmp_path_factory.mktemp("trained"), epochs=2)
+
+
+def train(model: str | Path, folder: Path, **arguments: object) -> Path:
+    """Train on a part of the built-in set and return the run folder."""
+    defaults = {"data": "shapes", "imgsz": 64, "batch": 16, "fraction": 0.25, "workers": 0, "plots": False}
+    yolo = ultralytics.YOLO(model)
+    yolo.train(**{**defaults, "project": str(folder), "name": "run", "optimizer": "AdamW", **arguments})
+    return Path(yolo.trainer.save_dir)
+
+
+@pytest.fixture
+def python(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run Python in a process of its own, in an empty folder; it must end well unless `check=False`."""
+
+    def run(*arguments: str, check: bool = True, **environment: str) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            [sys.executable, *arguments],
+            cwd=tmp_path,
+            env={**os.environ, **environment},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=600,
+        )
+        assert not check or done.returncode == 0, done.stdout + done.stderr
+        return done
+
+    return run
+
+
+__all__ = ["REFERENCE", "configs", "demo", "train"]

@@ -1,0 +1,104 @@
+"""The table of names: who may add to it, and what happens when a plugin is broken."""
+
+import sys
+from pathlib import Path
+
+import pytest
+from torch import nn
+
+from yolo_starnet import Backbone, Layer, backbones
+from yolo_starnet.backbones import Table, load
+from yolo_starnet.errors import PluginError
+from yolo_starnet.starnet import VARIANTS
+
+GOOD = """
+from torch import nn
+from yolo_starnet import Backbone, Layer, hookimpl
+
+class PlainConv(nn.Conv2d):
+    @staticmethod
+    def out_channels(c1, c2, *_):
+        return c2
+
+def build(in_channels, *, width=1.0):
+    channels = [in_channels, *(int(c * width) for c in (16, 32, 64, 128, 256))]
+    return [Layer(PlainConv, (c1, c2, 3, 2, 1)) for c1, c2 in zip(channels, channels[1:])]
+
+@hookimpl
+def register_backbones(register):
+    register(Backbone("plain", build, (PlainConv,)))
+"""
+
+
+class Level(nn.Identity):
+    @staticmethod
+    def out_channels(*_: object) -> int:
+        return 8
+
+
+def backbone(name: str = "mine", *modules: type[nn.Module]) -> Backbone:
+    return Backbone(name, lambda in_channels: [Layer(Level, ())] * 5, modules or (Level,))
+
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Install a one-module package with an entry point, as pip lays it out; it is gone after the test."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+    def install(name: str, source: str) -> None:
+        (tmp_path / f"{name}.py").write_text(source)
+        info = tmp_path / f"{name}-1.0.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+        (info / "entry_points.txt").write_text(f"[yolo_starnet]\n{name} = {name}\n")
+        monkeypatch.delitem(sys.modules, name, raising=False)
+
+    return install
+
+
+def test_the_seven_variants_come_in_by_the_door_of_plugins():
+    assert list(backbones()) == list(VARIANTS)
+    assert list(load(reserved={})) == list(VARIANTS)
+
+
+def test_an_installed_package_adds_a_backbone(install):
+    install("plain_plugin", GOOD)
+    found = load(reserved={})["plain"]
+    assert found.options == ("width",)
+    assert [layer.channels for layer in found.build(3, width=0.5)] == [8, 16, 32, 64, 128]
+
+
+@pytest.mark.parametrize(
+    ("source", "reason"),
+    [
+        ("import nothing_of_that_name", "No module named 'nothing_of_that_name'"),
+        (GOOD.replace("(register):", "(register, more):"), "more"),
+        (GOOD.replace('register(Backbone("plain"', '1 / 0; register(Backbone("plain"'), "division by zero"),
+        (GOOD.replace('"plain"', '"starnet_s1"'), "backbone name 'starnet_s1' is taken"),
+        (GOOD.replace("PlainConv", "StarStem"), "class name 'StarStem' of 'plain' is taken"),
+        (GOOD.replace("def out_channels", "def nothing"), "lacks a static method out_channels"),
+        (GOOD.replace('register(Backbone("plain", build, (PlainConv,)))', "register(7)"), "takes a Backbone, found 7"),
+    ],
+    ids=["import fails", "wrong signature", "hook raises", "name taken", "class taken", "no channels", "no Backbone"],
+)
+def test_a_broken_plugin_is_named_and_left_out_and_the_others_work(install, source: str, reason: str):
+    install("broken_plugin", source)
+    install("other_plugin", GOOD.replace("PlainConv", "OtherConv").replace('"plain"', '"other"'))
+    with pytest.warns(RuntimeWarning, match=f"'broken_plugin' .* is left out: .*{reason}") as warned:
+        table = load(reserved={})
+    assert len(warned) == 1
+    assert list(table) == ["other", *VARIANTS]
+
+
+@pytest.mark.parametrize("name", ["", "Upper", "with-dash", "1st"])
+def test_a_name_that_no_config_could_carry_is_refused(name: str):
+    with pytest.raises(PluginError, match="must be lower-case"):
+        Table({}).add([backbone(name)])
+
+
+def test_a_name_of_ultralytics_is_refused_and_nothing_of_the_plugin_stays():
+    table = Table({"taken": object()})
+    with pytest.raises(PluginError, match="'taken' is taken"):
+        table.add([backbone("free"), backbone("taken")])
+    assert not table
+    assert not table.modules

@@ -1,0 +1,101 @@
+"""The command line: the grammar of `yolo`, with the plugin active."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ultralytics import YOLO, cfg
+from ultralytics.utils import ARGV
+
+from yolo_starnet import cli, demo
+
+
+@pytest.fixture
+def passed_on(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """What the stock command line makes of the arguments: the call of `YOLO.train` is recorded, not carried out."""
+    seen: dict[str, Any] = {}
+
+    def train(self: YOLO, **arguments: Any) -> None:
+        seen.update(arguments)
+
+    monkeypatch.setattr(YOLO, "train", train)
+    return seen
+
+
+@pytest.mark.parametrize(
+    ("argv", "expected"),
+    [
+        (["train", "data=my data.yaml"], {"data": "my data.yaml"}),
+        (["train", "data=x.yaml", 'name=it\'s "quoted"'], {"name": 'it\'s "quoted"'}),
+        (["train", "data=x.yaml", "imgsz=[64,", "96]"], {"imgsz": [64, 96]}),
+        (["train", "data", "=", "x.yaml", "epochs=", "3"], {"data": "x.yaml", "epochs": 3}),
+        (["mode=train", "--data=x.yaml,", "plots"], {"data": "x.yaml", "plots": True}),
+        (["detect", "train", "data=x.yaml", "lr0=1e-3"], {"data": "x.yaml", "lr0": 0.001}),
+        (["train", "data=shapes", "epochs=7"], {"data": "shapes", "epochs": 7}),
+    ],
+    ids=["spaces", "quotes", "list", "spaces around =", "mode= and dashes", "task", "shapes by name"],
+)
+def test_arguments_are_passed_on_faithfully_with_our_model(argv: list[str], expected: dict, passed_on: dict[str, Any]):
+    assert cli.main(argv) == 0
+    assert passed_on == {"mode": "train", "model": cli.DEFAULT_MODEL, **expected}
+
+
+def test_a_cfg_file_is_read_as_yolo_reads_it(passed_on: dict[str, Any], tmp_path: Path):
+    (tmp_path / "mine.yaml").write_text("model: yolo11s-starnet.yaml\ndata: x.yaml\nepochs: 5\n")
+    assert cli.main(["train", "cfg=mine.yaml", "epochs=9"]) == 0
+    assert passed_on == {"mode": "train", "model": "yolo11s-starnet.yaml", "data": "x.yaml", "epochs": 9}
+
+
+@pytest.mark.parametrize(
+    "argv", [["train"], ["detect", "train"], ["train", "model=yolo11n-starnet.yaml"]], ids=" ".join
+)
+def test_train_without_data_takes_the_built_in_set_and_a_recipe_that_fits_it(
+    argv: list[str], passed_on: dict[str, Any]
+):
+    assert cli.main(argv) == 0
+    assert passed_on == {"mode": "train", "model": cli.DEFAULT_MODEL, "data": "shapes", **demo.RECIPE}
+
+
+def test_what_the_user_says_wins_over_the_recipe(passed_on: dict[str, Any]):
+    assert cli.main(["train", "epochs=1", "model=yolo11s-starnet.yaml"]) == 0
+    assert passed_on == {"mode": "train", "data": "shapes", **demo.RECIPE, "model": "yolo11s-starnet.yaml", "epochs": 1}
+
+
+def test_other_tasks_are_left_to_ultralytics(passed_on: dict[str, Any]):
+    assert cli.main(["train", "model=yolo11n-cls.yaml"]) == 0
+    assert passed_on["data"] == cfg.TASK2DATA["classify"]
+
+
+@pytest.mark.parametrize("command", ["version", "cfg", "help", "settings", "checks"])
+def test_special_commands_are_those_of_yolo(command: str, python):
+    assert python("-m", "yolo_starnet", command).stdout
+
+
+def test_help_and_no_arguments_tell_of_both_programs(python):
+    for argv in ([], ["--help"]):
+        done = python("-m", "yolo_starnet", *argv)
+        assert "yolo-starnet train" in done.stdout
+        assert "yolo TASK MODE ARGS" in done.stdout
+
+
+def test_an_error_of_ours_is_one_line_and_exit_status_1(python):
+    done = python("-m", "yolo_starnet", "train", "model=yolo11n-starnet_s7.yaml", "data=x.yaml", check=False)
+    assert done.returncode == 1
+    assert [line for line in done.stderr.splitlines() if line] == [
+        line
+        for line in done.stderr.splitlines()
+        if line.startswith("yolo-starnet: no config 'yolo11n-starnet_s7.yaml'")
+    ]
+
+
+def test_an_error_of_ultralytics_is_left_as_it_is():
+    before = ARGV[:]
+    with pytest.raises(SyntaxError, match="epocs"):
+        cli.main(["train", "epocs=3"])
+    assert before == ARGV
+
+
+def test_predict_saves_its_pictures_as_yolo_does(trained: Path, photograph: Path, tmp_path: Path):
+    weights = trained / "weights" / "best.pt"
+    assert cli.main(["predict", f"model={weights}", f"source={photograph}", f"project={tmp_path}", "name=seen"]) == 0
+    assert (tmp_path / "seen" / "bus.jpg").is_file()

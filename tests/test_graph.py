@@ -1,0 +1,101 @@
+"""Rows to layers: one row in, five layers out, or an error that names the row."""
+
+from copy import deepcopy
+from typing import Any
+
+import pytest
+import yaml
+from ultralytics.nn import tasks
+
+import yolo_starnet
+from conftest import REFERENCE
+from yolo_starnet.errors import BackboneError
+from yolo_starnet.graph import expand
+
+NAN, INF = float("nan"), float("inf")
+
+
+def model(row: list[Any], **changes: Any) -> dict[str, Any]:
+    found = yaml.safe_load(REFERENCE)
+    found["backbone"][0] = row
+    return {**found, "yaml_file": "mine.yaml", **changes}
+
+
+def expanded(given: dict[str, Any], in_channels: int = 3) -> dict[str, Any]:
+    return dict(expand(given, in_channels, yolo_starnet.backbones(), vars(tasks)))
+
+
+@pytest.mark.parametrize(
+    ("args", "scale", "channels"),
+    [
+        ([0.5, 0.25], "x", [8, 8, 16, 32, 64]),
+        ([], "n", [8, 8, 16, 32, 64]),
+        ([], "x", [48, 40, 80, 160, 320]),
+        ([], "", [8, 8, 16, 32, 64]),  # Ultralytics takes the first scale
+        ({"width": 1.0}, "n", [32, 24, 48, 96, 192]),
+        ({"mlp_ratio": 3}, "s", [16, 16, 32, 64, 128]),
+    ],
+    ids=["depth and width", "scale n", "scale x", "no scale", "width by name", "width left out"],
+)
+def test_one_row_becomes_five_layers_of_the_right_width(args: Any, scale: str, channels: list[int]):
+    given = model([-1, 1, "starnet_s1", args], scale=scale)
+    before = deepcopy(given)
+    found = expanded(given, in_channels=4)
+    assert [(f, n, m) for f, n, m, _ in found["backbone"][:5]] == [(-1, 1, "StarStem")] + [(-1, 1, "StarStage")] * 4
+    assert [row[3][:2] for row in found["backbone"][:5]] == [list(p) for p in zip([4, *channels], channels)]
+    assert found["backbone"][5:] == given["backbone"][1:]
+    assert found["head"] == given["head"]
+    assert given == before
+
+
+def test_a_model_without_scales_takes_its_width_multiple():
+    given = model([-1, 1, "starnet_s1", []], scales=None, width_multiple=0.5)
+    assert expanded(given)["backbone"][0][3] == [3, 16]
+
+
+def test_a_model_without_a_backbone_row_is_returned_as_it_is():
+    given = model([-1, 1, "Conv", [64, 3, 2]])
+    assert expand(given, 3, yolo_starnet.backbones(), vars(tasks)) is given
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ([-1, 1, "starnet_s11", []], "unknown module 'starnet_s11'; did you mean 'starnet_s1'"),
+        ([-1, 1, "StarNet_S1", []], "did you mean 'starnet_s1'"),
+        ([-1, 1, "Convv", [64]], "unknown module 'Convv'; did you mean 'Conv'"),
+        ([-1, 1, "Qzxwv", []], "unknown module 'Qzxwv'$"),
+        ([-1, 1, "starnet_s1", [0.5, 0]], "width must be a number above 0, found 0"),
+        ([-1, 1, "starnet_s1", [0.5, -1.0]], "width must be .* found -1.0"),
+        ([-1, 1, "starnet_s1", [0.5, NAN]], "width must be .* found nan"),
+        ([-1, 1, "starnet_s1", {"width": INF}], "width must be .* found inf"),
+        ([-1, 1, "starnet_s1", [0.5, "wide"]], "width must be .* found 'wide'"),
+        ([-1, 1, "starnet_s1", [0.5, True]], "width must be .* found True"),
+        ([-1, 1, "starnet_s1", [0.5, None]], "width must be .* found None"),
+        ([-1, 1, "starnet_s1", {"widht": 1.0}], "unknown option 'widht'; 'starnet_s1' takes depth, width, mlp_ratio"),
+        ([-1, 1, "starnet_s1", {"drop_path_rate": 1}], "drop_path_rate must be a number from 0 up to, but not, 1"),
+        ([-1, 1, "starnet_s1", {"mlp_ratio": 2.5}], "mlp_ratio must be a whole number"),
+        ([-1, 1, "starnet_s1", [0.25]], r"args must be \[\], \[depth, width\] or .* found 1 arguments"),
+        ([-1, 1, "starnet_s1", [0.5, 0.25, 3]], "found 3 arguments"),
+        ([-1, 1, "starnet_s1", 0.25], "found 0.25"),
+        ([-1, 1, "starnet_s1"], "found 3 items"),
+        ([0, 1, "starnet_s1", []], "'from' must be -1, the image; found 0"),
+        ([[-1], 1, "starnet_s1", []], "'from' must be -1"),
+        ([-1, 2, "starnet_s1", []], "repeats must be 1"),
+    ],
+    ids=lambda v: str(v)[:50] if isinstance(v, list) else "",
+)
+def test_a_bad_row_is_refused_by_name(row: list[Any], message: str):
+    with pytest.raises(BackboneError, match=message) as refusal:
+        expanded(model(row))
+    assert str(refusal.value).startswith("backbone row 0 [")
+    assert " of mine.yaml: " in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("section", ["backbone", "head"])
+def test_a_backbone_row_that_is_not_first_is_refused(section: str):
+    given = model([-1, 1, "starnet_s1", []])
+    given[section].insert(1, [-1, 1, "starnet_s2", []])
+    with pytest.raises(BackboneError, match=f"{section} row 1 .*'starnet_s2' must be the first row of 'backbone:'"):
+        expanded(given)

@@ -1,0 +1,268 @@
+"""What importing the package does to Ultralytics, and that all of it can be undone."""
+
+import itertools
+from pathlib import Path
+
+import pytest
+import torch
+import ultralytics
+from ultralytics import YOLO
+from ultralytics.nn import tasks
+
+import yolo_starnet
+from conftest import REFERENCE
+from yolo_starnet.starnet import StarStage, StarStem
+
+STOCK = [
+    "yolo11n.yaml",
+    "yolo11n-seg.yaml",
+    "yolo11n-pose.yaml",
+    "yolo11n-obb.yaml",
+    "yolo11n-cls.yaml",
+    "rtdetr-l.yaml",
+]
+
+SNAPSHOT = """
+import importlib, pkgutil, sys, types
+import ultralytics, torch
+from ultralytics.nn import tasks
+from ultralytics.engine import model, trainer, validator, predictor, exporter
+from ultralytics.data import utils, build
+from ultralytics.utils import dist
+from ultralytics import cfg, YOLO, RTDETR
+
+def snapshot():
+    seen = {}
+    for name, module in list(sys.modules.items()):
+        if name.split('.')[0] == 'ultralytics' and isinstance(module, types.ModuleType):
+            for key, value in list(vars(module).items()):
+                seen[name, key] = value
+                if isinstance(value, type) and value.__module__ == name:
+                    seen.update({(name, key, k): v for k, v in vars(value).items()})
+    return seen
+
+def check(before):
+    after = snapshot()
+    assert before.keys() == after.keys(), before.keys() ^ after.keys()
+    assert all(after[k] is v for k, v in before.items()), [k for k, v in before.items() if after[k] is not v]
+"""
+
+
+def graph_of(model: torch.nn.Module) -> list[torch.Tensor]:
+    """Every weight of a model and every tensor that it returns for one image."""
+    torch.manual_seed(1)
+    with torch.no_grad():
+        found = model.eval()(torch.rand(1, 3, 64, 64))
+    flat: list[torch.Tensor] = list(model.state_dict().values())
+
+    def walk(x: object) -> None:
+        if isinstance(x, torch.Tensor):
+            flat.append(x)
+        for y in x.values() if isinstance(x, dict) else x if isinstance(x, (list, tuple)) else ():
+            walk(y)
+
+    walk(found)
+    return flat
+
+
+@pytest.mark.parametrize("name", STOCK)
+def test_stock_models_are_bit_identical_active_inactive_and_active_again(name: str):
+    def build() -> list[torch.Tensor]:
+        torch.manual_seed(0)
+        return graph_of((ultralytics.RTDETR if "rtdetr" in name else YOLO)(name).model)
+
+    active = build()
+    yolo_starnet.deactivate()
+    stock = build()
+    yolo_starnet.activate()
+    again = build()
+    assert len(active) == len(stock) == len(again) > 10
+    assert all(torch.equal(a, s) and torch.equal(s, g) for a, s, g in zip(active, stock, again))
+
+
+def test_activation_is_idempotent_and_one_deactivation_undoes_it():
+    patched = tasks.parse_model
+    yolo_starnet.activate()
+    assert tasks.parse_model is patched
+    yolo_starnet.deactivate()
+    assert not yolo_starnet.is_active()
+    assert not hasattr(tasks.parse_model, "__wrapped__")
+    assert not hasattr(tasks, "StarStage")
+    with pytest.raises(FileNotFoundError):
+        YOLO("yolo11n-starnet.yaml")
+
+
+def test_deactivation_puts_every_object_back(python):
+    python(
+        "-c",
+        SNAPSHOT
+        + "before = snapshot(); import yolo_starnet; YOLO('yolo11n-starnet.yaml')\n"
+        + "assert tasks.StarStage and tasks.parse_model.__wrapped__ is before['ultralytics.nn.tasks', 'parse_model']\n"
+        + "yolo_starnet.deactivate(); check(before)",
+    )
+
+
+def test_either_import_order_works_and_nothing_of_ours_stays(python):
+    python(
+        "-c",
+        "import yolo_starnet\n" + SNAPSHOT + "YOLO('yolo11n-starnet.yaml'); yolo_starnet.deactivate()\n"
+        "import inspect\n"
+        "left = [k for k, v in snapshot().items() if str(getattr(v, '__module__', '')).startswith('yolo_starnet')]\n"
+        "assert not left, left\n"
+        "functions = {k: v for k, v in snapshot().items() if inspect.isfunction(v)}\n"
+        "left = [k for k, v in functions.items() if 'yolo_starnet' in v.__code__.co_filename]\n"
+        "assert not left, left",
+    )
+
+
+def test_timm_is_not_imported_until_a_row_needs_it(python):
+    python(
+        "-c",
+        "import sys, yolo_starnet; from ultralytics import YOLO; YOLO('yolo11n-starnet.yaml')\n"
+        "assert not {'timm', 'torchvision'} & sys.modules.keys() - {'torchvision'}, 'timm was imported'",
+    )
+
+
+FALLBACK = "        else:\n            c2 = ch[f]\n\n"
+PARSERS = {
+    "fallback removed": (FALLBACK, "\n"),
+    "fallback renamed": (FALLBACK, FALLBACK.replace("c2", "c_out")),
+    "fallback doubled": (FALLBACK, FALLBACK + "        if n > 99:\n            pass\n" + FALLBACK),
+    "function moved": ("def parse_model(", "def parse_model_of_tomorrow("),
+    "signature changed": ("def parse_model(d, ch,", "def parse_model(ch, d,"),
+}
+
+
+@pytest.mark.parametrize("change", PARSERS)
+def test_a_parser_that_is_not_as_expected_is_refused_and_nothing_is_patched(change: str, python, tmp_path: Path):
+    stock = Path(ultralytics.__file__).parent
+    for folder in ("ultralytics", "ultralytics/nn"):
+        (tmp_path / folder).mkdir()
+        for item in (stock.parent / folder).iterdir():
+            if item.name not in {"nn", "tasks.py", "__pycache__"}:
+                (tmp_path / folder / item.name).symlink_to(item)
+    source = (stock / "nn" / "tasks.py").read_text(encoding="utf-8")
+    old, new = PARSERS[change]
+    assert source.count(old) == 1
+    source = source.replace(old, new)
+    if change == "function moved":
+        source += "\nfrom ultralytics.utils.ops import make_divisible as parse_model\n"
+    (tmp_path / "ultralytics/nn/tasks.py").write_text(source, encoding="utf-8")
+    done = python(
+        "-c",
+        SNAPSHOT + "before = snapshot()\n"
+        "try:\n    import yolo_starnet\n"
+        "except ImportError as error:\n    print(type(error).__name__, error)\n"
+        "else:\n    raise SystemExit('imported')\n"
+        "check(before)",
+        PYTHONPATH=str(tmp_path),
+    )
+    assert "UnsupportedUltralyticsError yolo-starnet cannot extend Ultralytics" in done.stdout
+    assert ultralytics.__version__ in done.stdout
+
+
+def test_the_reference_yaml_has_its_authors_figures(reference: Path):
+    reference.write_text(REFERENCE.replace("nc: 80", "nc: 6"))
+    _, parameters, gradients, gflops = YOLO(reference).info()
+    assert (parameters, gradients, round(gflops, 1)) == (1_826_058, 1_826_042, 4.4)
+
+
+def test_the_table_names_our_classes_with_their_arguments_and_parameters(caplog: pytest.LogCaptureFixture):
+    tasks.LOGGER.propagate = True
+    try:
+        model = tasks.DetectionModel("yolo11n-starnet.yaml")
+    finally:
+        tasks.LOGGER.propagate = False
+    rows = [line.split(maxsplit=4) for line in caplog.messages]
+    table = {row[0]: row for row in rows if len(row) == 5 and row[0].isdigit()}
+    assert table["0"][3:] == ["yolo_starnet.starnet.StarStem", "[3, 8]"]
+    assert table["3"][3:] == ["yolo_starnet.starnet.StarStage", "[16, 32, 8, 4]"]
+    assert [int(table[str(i)][2]) for i in range(5)] == [
+        sum(p.numel() for p in layer.parameters()) for layer in model.model[:5]
+    ]
+
+
+def test_rows_0_to_4_are_the_levels():
+    model = YOLO("yolo11n-starnet.yaml").model
+    assert [type(layer) for layer in model.model[:5]] == [StarStem] + [StarStage] * 4
+    assert [layer.i for layer in model.model] == list(range(20))
+    assert model.stride.tolist() == [8, 16, 32]
+
+
+def test_any_number_of_input_channels():
+    model = tasks.DetectionModel("yolo11n-starnet.yaml", ch=10, verbose=False)
+    assert model.model[0].conv.in_channels == 10
+
+
+def test_fuse_leaves_no_batchnorm_in_the_backbone_and_changes_nothing():
+    model = YOLO("yolo11n-starnet.yaml").model.eval()
+    for m in model.modules():
+        if isinstance(m, torch.nn.BatchNorm2d):
+            torch.nn.init.uniform_(m.running_mean, -0.5, 0.5)
+            torch.nn.init.uniform_(m.running_var, 0.5, 2)
+    image = torch.rand(1, 3, 96, 64)
+    with torch.no_grad():
+        before = model.double()(image.double())[0]
+        after = model.fuse(verbose=False)(image.double())[0]
+    assert not any(isinstance(m, torch.nn.BatchNorm2d) for m in model.model[:5].modules())
+    assert (after - before).abs().max() <= 1e-6 * before.abs().max()
+
+
+def test_profile_embed_and_augment_work(caplog: pytest.LogCaptureFixture):
+    yolo = YOLO("yolo11n-starnet.yaml")
+    image = torch.rand(1, 3, 64, 64)
+    tasks.LOGGER.propagate = True
+    try:
+        yolo.model.eval().predict(image, profile=True)
+    finally:
+        tasks.LOGGER.propagate = False
+    assert sum("yolo_starnet.starnet" in line for line in caplog.messages) == 5
+    assert yolo.embed(image, embed=[4], verbose=False)[0].shape == (64,)
+    assert len(yolo.predict(image, augment=True, verbose=False)) == 1
+
+
+@pytest.mark.parametrize("backbone", ["starnet_s050", "starnet_s1"])
+def test_torch_compile_traces_the_whole_model(backbone: str):
+    model = YOLO(f"yolo11n-{backbone}.yaml").model.eval()
+    image = torch.rand(1, 3, 64, 64)
+    with torch.no_grad():
+        model(image)  # anchors are made on the first call
+        expected = model(image)[0]
+        found = torch.compile(model, backend="eager", fullgraph=False)(image)[0]
+        traced = torch.jit.trace(model, image, strict=False)(image)[0]
+    assert torch.allclose(found, expected, atol=1e-5)
+    assert torch.allclose(traced, expected, atol=1e-5)
+    torch._dynamo.reset()
+    explained = torch._dynamo.explain(model._predict_once)(image)
+    yolo_starnet.deactivate()
+    torch._dynamo.reset()
+    stock = torch._dynamo.explain(model._predict_once)(image)
+    assert explained.graph_break_count <= stock.graph_break_count
+
+
+@pytest.mark.parametrize(
+    ("size", "hint"), [((64, 80), "64 x 80 .* multiples of the largest stride, 32"), ((96, 64), "shape \\(")], ids=str
+)
+def test_a_failing_layer_is_named_with_its_inputs(size: tuple[int, int], hint: str):
+    model = YOLO("yolo11n-starnet.yaml").model.eval()
+    if size == (96, 64):
+        model.model[8].f = [-1, 1]  # a level of another size
+    with pytest.raises(
+        RuntimeError, match=rf"Layer 8 \(ultralytics.nn.modules.conv.Concat\), from \[-1, \d\].*{hint}"
+    ) as e:
+        model(torch.zeros(1, 3, *size))
+    assert type(e.value) is RuntimeError
+    assert str(e.value).count("Layer 8") == 1
+
+
+def test_threads_build_stock_and_starnet_models_at_once():
+    from concurrent.futures import ThreadPoolExecutor
+
+    names = ["yolo11n.yaml", "yolo11n-starnet.yaml", "yolo11n-starnet_s050.yaml"]
+
+    def count(name: str) -> tuple[str, int]:
+        return name, sum(p.numel() for p in tasks.DetectionModel(name, verbose=False).parameters())
+
+    with ThreadPoolExecutor(8) as pool:
+        found = set(pool.map(count, itertools.islice(itertools.cycle(names), 24)))
+    assert len(found) == len(names)

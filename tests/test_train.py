@@ -1,0 +1,118 @@
+"""Training, for real: every step that a user takes from a YAML to boxes on a photograph."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from ultralytics import YOLO
+
+from conftest import train
+from yolo_starnet import cli, demo
+
+
+def test_training_writes_weights_and_metrics_that_say_what_was_trained(trained: Path):
+    assert (trained / "weights" / "best.pt").is_file()
+    assert len((trained / "results.csv").read_text().splitlines()) == 3
+    model = YOLO(trained / "weights" / "best.pt").model
+    assert model.yaml["backbone"][0] == [-1, 1, "starnet_s1", []]
+    assert model.nc == len(demo.CLASSES)
+
+
+def test_a_checkpoint_validates_and_predicts_on_a_photograph(trained: Path, photograph: Path):
+    yolo = YOLO(trained / "weights" / "best.pt")
+    assert yolo.val(data="shapes", imgsz=64, workers=0, plots=False, verbose=False).box.map50 >= 0
+    boxes = yolo.predict(photograph, conf=0.0, verbose=False)[0].boxes
+    assert len(boxes) > 0
+    assert bool(((boxes.xyxy >= 0) & (boxes.xyxy <= 1080)).all())
+
+
+def test_a_checkpoint_predicts_in_a_process_that_never_imported_the_package(trained: Path, photograph: Path, python):
+    weights = trained / "weights" / "best.pt"
+    code = f"from ultralytics import YOLO; r = YOLO({str(weights)!r})({str(photograph)!r}); print('boxes', len(r[0]))"
+    assert "boxes " in python("-c", code).stdout
+
+
+def test_onnx_gives_the_same_boxes(trained: Path, photograph: Path):
+    yolo = YOLO(trained / "weights" / "best.pt")
+    file = yolo.export(format="onnx", imgsz=320, simplify=True, verbose=False)
+    # rect=False: an ONNX file takes square images only, so both must be given the same
+    options = {"imgsz": 320, "rect": False, "conf": 1e-4, "max_det": 50, "verbose": False}
+    expected, found = (m.predict(photograph, **options)[0].boxes for m in (yolo, YOLO(file, task="detect")))
+    assert len(found) == len(expected) > 0
+    assert np.abs(found.xyxy.numpy() - expected.xyxy.numpy()).max() <= 1e-3
+    assert np.abs(found.conf.numpy() - expected.conf.numpy()).max() <= 1e-4
+    assert np.array_equal(found.cls.numpy(), expected.cls.numpy())
+
+
+def test_fine_tuning_from_a_checkpoint_keeps_its_weights(trained: Path, tmp_path: Path):
+    weights = trained / "weights" / "best.pt"
+    run = train(weights, tmp_path, epochs=1, lr0=0.0, warmup_epochs=0, optimizer="SGD", fraction=0.1)
+    before, after = (YOLO(f).model.state_dict() for f in (weights, run / "weights" / "last.pt"))
+    convolutions = [k for k in before if k.endswith("conv.weight")]
+    assert all(torch.allclose(before[k], after[k], atol=1e-3) for k in convolutions)
+
+
+def test_freeze_5_freezes_exactly_the_backbone(tmp_path: Path):
+    frozen: dict[str, bool] = {}
+    yolo = YOLO("yolo11n-starnet.yaml")
+    yolo.add_callback(
+        "on_train_start", lambda t: frozen.update({k: not p.requires_grad for k, p in t.model.named_parameters()})
+    )
+    options = {"data": "shapes", "imgsz": 64, "fraction": 0.1, "workers": 0, "plots": False, "project": str(tmp_path)}
+    yolo.train(epochs=1, freeze=5, val=False, **options)
+    assert len({k.split(".")[1] for k in frozen}) > 10
+    assert all(is_frozen == (int(k.split(".")[1]) < 5 or ".dfl" in k) for k, is_frozen in frozen.items())
+
+
+def test_multi_scale_training_works(tmp_path: Path):
+    assert (
+        train("yolo11n-starnet.yaml", tmp_path, epochs=1, multi_scale=0.5, fraction=0.1) / "weights/last.pt"
+    ).is_file()
+
+
+@pytest.mark.parametrize("nc", [1, 80])
+def test_the_reference_yaml_trains_on_any_number_of_classes(nc: int, reference: Path, tmp_path: Path):
+    data = demo.dataset().parent
+    names = "".join(f"  {i}: c{i}\n" for i in range(max(nc, 3)))
+    Path("data.yaml").write_text(f"path: {data}\ntrain: images/train\nval: images/val\nnames:\n{names}")
+    run = train(reference, tmp_path, epochs=1, data="data.yaml", fraction=0.1, single_cls=nc == 1)
+    assert YOLO(run / "weights" / "last.pt").model.nc == nc
+
+
+@pytest.mark.slow
+def test_a_training_killed_in_its_second_epoch_resumes(tmp_path: Path):
+    arguments = ["model=yolo11n-starnet.yaml", "data=shapes", "epochs=3", "imgsz=64", "batch=16", "fraction=0.25"]
+    places = [f"project={tmp_path}", "name=run", "workers=0", "plots=False"]
+    command = [sys.executable, "-m", "yolo_starnet", "train", *arguments, *places]
+    with open(tmp_path / "log", "w") as log:
+        victim = subprocess.Popen(command, cwd=tmp_path, stdout=log, stderr=log, env=dict(os.environ))
+        last = tmp_path / "run" / "weights" / "last.pt"
+        deadline = time.monotonic() + 300
+        while not last.is_file() or "2/3" not in (tmp_path / "log").read_text():
+            assert victim.poll() is None, (tmp_path / "log").read_text()
+            assert time.monotonic() < deadline, (tmp_path / "log").read_text()
+            time.sleep(0.05)
+        victim.send_signal(signal.SIGKILL)
+        victim.wait()
+    assert len((tmp_path / "run" / "results.csv").read_text().splitlines()) == 2
+    assert cli.main(["train", "resume", f"model={last}"]) == 0
+    epochs = [line.split(",")[0].strip() for line in (tmp_path / "run" / "results.csv").read_text().splitlines()]
+    assert epochs == ["epoch", "1", "2", "3"]
+
+
+@pytest.mark.slow
+def test_train_with_no_arguments_learns_and_says_what_to_run_next(python):
+    done = python("-m", "yolo_starnet", "train")
+    assert "no data given" in done.stdout
+    run = Path(done.stdout.split("Results saved to ")[-1].split("\n")[0].replace("\x1b[1m", "").replace("\x1b[0m", ""))
+    assert f"yolo-starnet predict model={run / 'weights' / 'best.pt'}" in done.stdout
+    rows = [line.split(",") for line in (run / "results.csv").read_text().splitlines()]
+    column = [c.strip() for c in rows[0]].index("metrics/mAP50(B)")
+    assert max(float(row[column]) for row in rows[1:]) >= 0.5
+    assert (run / "results.png").is_file()
