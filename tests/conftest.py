@@ -1,5 +1,6 @@
 """What every test shares: settings of their own, a data set, and an Ultralytics left as it was found."""
 
+import logging
 import os
 import subprocess
 import sys
@@ -18,7 +19,6 @@ import torch
 import ultralytics
 
 import yolo_starnet
-from yolo_starnet import configs, demo
 
 REFERENCE = (Path(__file__).parent / "data" / "reference.yaml").read_text(encoding="utf-8")
 
@@ -44,6 +44,17 @@ def reference(tmp_path: Path) -> Path:
     file = tmp_path / "my-yolo11n.yaml"
     file.write_text(REFERENCE, encoding="utf-8")
     return file
+
+
+@pytest.fixture
+def log() -> Iterator[list[str]]:
+    """The lines that Ultralytics logs."""
+    lines: list[str] = []
+    handler = logging.Handler()
+    handler.emit = lambda record: lines.extend(record.getMessage().splitlines())  # type: ignore[method-assign]
+    ultralytics.utils.LOGGER.addHandler(handler)
+    yield lines
+    ultralytics.utils.LOGGER.removeHandler(handler)
 
 
 @pytest.fixture(scope="session")
@@ -84,6 +95,3 @@ def python(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
         return done
 
     return run
-
-
-__all__ = ["REFERENCE", "configs", "demo", "train"]

@@ -26,8 +26,8 @@ def passed_on(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     ("argv", "expected"),
     [
         (["train", "data=my data.yaml"], {"data": "my data.yaml"}),
-        (["train", "data=x.yaml", 'name=it\'s "quoted"'], {"name": 'it\'s "quoted"'}),
-        (["train", "data=x.yaml", "imgsz=[64,", "96]"], {"imgsz": [64, 96]}),
+        (["train", "data=x.yaml", 'name=it\'s "quoted"'], {"data": "x.yaml", "name": 'it\'s "quoted"'}),
+        (["train", "data=x.yaml", "imgsz=[64,", "96]"], {"data": "x.yaml", "imgsz": [64, 96]}),
         (["train", "data", "=", "x.yaml", "epochs=", "3"], {"data": "x.yaml", "epochs": 3}),
         (["mode=train", "--data=x.yaml,", "plots"], {"data": "x.yaml", "plots": True}),
         (["detect", "train", "data=x.yaml", "lr0=1e-3"], {"data": "x.yaml", "lr0": 0.001}),
@@ -81,11 +81,9 @@ def test_help_and_no_arguments_tell_of_both_programs(python):
 def test_an_error_of_ours_is_one_line_and_exit_status_1(python):
     done = python("-m", "yolo_starnet", "train", "model=yolo11n-starnet_s7.yaml", "data=x.yaml", check=False)
     assert done.returncode == 1
-    assert [line for line in done.stderr.splitlines() if line] == [
-        line
-        for line in done.stderr.splitlines()
-        if line.startswith("yolo-starnet: no config 'yolo11n-starnet_s7.yaml'")
-    ]
+    lines = [line for line in done.stderr.splitlines() if line]
+    assert len(lines) == 1
+    assert lines[0].startswith("yolo-starnet: no config 'yolo11")
 
 
 def test_an_error_of_ultralytics_is_left_as_it_is():

@@ -51,7 +51,7 @@ def test_a_file_of_the_users_own_wins(name: str):
     [("yolo11-starnet_s9.yaml", "yolo11-starnet_s4.yaml"), ("yolo99-starnet.yaml", "yolo11-starnet.yaml")],
 )
 def test_a_name_that_stands_for_nothing_is_refused_with_the_nearest(name: str, nearest: str):
-    with pytest.raises(ConfigError, match=f"no config '{name}': there are .*{nearest}"):
+    with pytest.raises(ConfigError, match=f"no config '{name}'; there are .*{nearest}"):
         YOLO(name)
 
 
