@@ -5,9 +5,7 @@ trainers, and the forward loops of RT-DETR, World and YOLOE.
 """
 
 from __future__ import annotations
-import __future__
 
-import ast
 import functools
 import inspect
 import threading
@@ -23,9 +21,8 @@ from ultralytics import nn as ultralytics_nn
 from ultralytics.data import utils as data_utils
 from ultralytics.nn import tasks
 
-from . import configs, demo, graph
+from . import configs, demo, graph, parser
 from .backbones import Backbone, Table, load
-from .errors import UnsupportedUltralyticsError
 
 Undo = Callable[[], None]
 
@@ -97,8 +94,8 @@ def _inject_modules() -> list[Undo]:
 def _patch_parse_model() -> list[Undo]:
     """Expand a backbone row before the parser sees it, and let our layers tell their output channels."""
     original = _function(tasks, "parse_model", ("d", "ch"))
-    parse = _ask_for_channels(original)
     table = _registered()
+    parse = parser.ask_for_channels(original, set(table.modules.values()))
 
     @functools.wraps(original)
     def parse_model(d: Any, ch: int, *args: Any, **kwargs: Any) -> Any:
@@ -162,58 +159,15 @@ def _function(owner: ModuleType | type, name: str, parameters: tuple[str, ...]) 
     where = f"{owner.__name__}.{name}"
     found = vars(owner).get(name)
     if not isinstance(found, FunctionType):
-        raise _unsupported(f"{where} is {found!r}, expected a function")
+        raise parser.unsupported(f"{where} is {found!r}, expected a function")
     if not found.__code__.co_filename.startswith(str(Path(ultralytics.__file__).parent)):
-        raise _unsupported(
+        raise parser.unsupported(
             f"{where} was replaced by {found.__module__}.{found.__qualname__}; import yolo_starnet first"
         )
     begins = tuple(inspect.signature(found).parameters)[: len(parameters)]
     if begins != parameters:
-        raise _unsupported(f"{where} begins with the parameters {begins}, expected {parameters}")
+        raise parser.unsupported(f"{where} begins with the parameters {begins}, expected {parameters}")
     return found
-
-
-def _ask_for_channels(parse_model: FunctionType) -> FunctionType:
-    """Recompile the parser with the one expression replaced that guesses the channels of a class it does not know.
-
-    File name, line numbers and globals stay those of the original, so tracebacks point at the installed code.
-    """
-    modules = set(_registered().modules.values())
-
-    def out_channels(module: Any, args: list[Any], fallback: int) -> int:
-        return module.out_channels(*args) if module in modules else fallback
-
-    try:
-        lines, first = inspect.getsourcelines(parse_model)
-        function = ast.parse("".join(lines)).body[0]
-    except (OSError, SyntaxError) as error:
-        raise _unsupported(f"the source of parse_model cannot be read ({error})") from error
-    fallbacks = [
-        node.orelse[0]
-        for node in ast.walk(function)
-        if isinstance(node, ast.If) and [ast.unparse(x) for x in node.orelse] == ["c2 = ch[f]"]
-    ]
-    if len(fallbacks) != 1:
-        raise _unsupported(f"parse_model has {len(fallbacks)} branches 'else: c2 = ch[f]', expected 1")
-    names = parse_model.__code__
-    if not {"m", "args"} <= {*names.co_varnames, *names.co_cellvars} or names.co_freevars:
-        raise _unsupported("parse_model does not hold a row's class in 'm' and its arguments in 'args'")
-
-    fallback = fallbacks[0]
-    assert isinstance(fallback, ast.Assign)
-    ask = ast.parse("_out_channels(m, args, ch[f])", mode="eval").body
-    for node in ast.walk(ask):
-        ast.copy_location(node, fallback.value)
-    fallback.value = ask
-    ast.increment_lineno(function, first - 1)
-    # A closure carries our function in, so that nothing is added to the globals of Ultralytics.
-    tree = ast.parse(f"def bind(_out_channels):\n    pass\n    return {parse_model.__name__}")
-    tree.body[0].body[0] = function  # type: ignore[attr-defined]  # body[0] is the def above
-    flags = parse_model.__code__.co_flags & __future__.annotations.compiler_flag
-    code = compile(tree, parse_model.__code__.co_filename, "exec", flags=flags, dont_inherit=True)
-    namespace: dict[str, Any] = {}
-    exec(code, parse_model.__globals__, namespace)
-    return namespace["bind"](out_channels)
 
 
 def _explain(error: Exception, loop: FunctionType, model: nn.Module, image: Any) -> None:
@@ -243,10 +197,3 @@ def _set(owner: ModuleType | type, name: str, value: object) -> Undo:
     undo = functools.partial(setattr, owner, name, vars(owner)[name]) if name in vars(owner) else None
     setattr(owner, name, value)
     return undo or functools.partial(delattr, owner, name)
-
-
-def _unsupported(found: str) -> UnsupportedUltralyticsError:
-    return UnsupportedUltralyticsError(
-        f"yolo-starnet cannot extend Ultralytics {ultralytics.__version__} ({ultralytics.__file__}): {found}. "
-        "Install another release of either (pip install -U yolo-starnet ultralytics)."
-    )
