@@ -77,6 +77,24 @@ def train(model: str | Path, folder: Path, **arguments: object) -> Path:
     return Path(yolo.trainer.save_dir)
 
 
+def graph_of(name: str) -> list[torch.Tensor]:
+    """Every weight of a fresh model and every tensor that it returns for one image, the same for the same code."""
+    torch.manual_seed(0)
+    model = (ultralytics.RTDETR if "rtdetr" in name else ultralytics.YOLO)(name).model
+    with torch.no_grad():
+        found = model.eval()(torch.rand(1, 3, 64, 64))
+    flat: list[torch.Tensor] = list(model.state_dict().values())
+
+    def walk(x: object) -> None:
+        if isinstance(x, torch.Tensor):
+            flat.append(x)
+        for y in x.values() if isinstance(x, dict) else x if isinstance(x, (list, tuple)) else ():
+            walk(y)
+
+    walk(found)
+    return flat
+
+
 @pytest.fixture
 def python(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Run Python in a process of its own, in an empty folder; it must end well unless `check=False`."""

@@ -10,7 +10,7 @@ from ultralytics import YOLO
 from ultralytics.nn import tasks
 
 import yolo_starnet
-from conftest import REFERENCE
+from conftest import REFERENCE, graph_of
 from yolo_starnet.starnet import StarStage, StarStem
 
 STOCK = [
@@ -48,34 +48,13 @@ def check(before):
 """
 
 
-def graph_of(model: torch.nn.Module) -> list[torch.Tensor]:
-    """Every weight of a model and every tensor that it returns for one image."""
-    torch.manual_seed(1)
-    with torch.no_grad():
-        found = model.eval()(torch.rand(1, 3, 64, 64))
-    flat: list[torch.Tensor] = list(model.state_dict().values())
-
-    def walk(x: object) -> None:
-        if isinstance(x, torch.Tensor):
-            flat.append(x)
-        for y in x.values() if isinstance(x, dict) else x if isinstance(x, (list, tuple)) else ():
-            walk(y)
-
-    walk(found)
-    return flat
-
-
 @pytest.mark.parametrize("name", STOCK)
 def test_stock_models_are_bit_identical_active_inactive_and_active_again(name: str):
-    def build() -> list[torch.Tensor]:
-        torch.manual_seed(0)
-        return graph_of((ultralytics.RTDETR if "rtdetr" in name else YOLO)(name).model)
-
-    active = build()
+    active = graph_of(name)
     yolo_starnet.deactivate()
-    stock = build()
+    stock = graph_of(name)
     yolo_starnet.activate()
-    again = build()
+    again = graph_of(name)
     assert len(active) == len(stock) == len(again) > 10
     assert all(torch.equal(a, s) and torch.equal(s, g) for a, s, g in zip(active, stock, again))
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ultralytics import YOLO, cfg
-from ultralytics.utils import ARGV, LOGGER
+from ultralytics.utils import LOGGER
 from ultralytics.utils.callbacks.base import default_callbacks
 
 from . import demo
@@ -37,11 +37,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     given = _given(args)
     if not args or given.keys() & {"help", "h", "-help", "-h"}:
         LOGGER.info(HELP)
-    before = ARGV[:]
+    before = sys.argv[:]
     try:
         added = _defaults(given)
-        # Ultralytics reads this list, and saves what it predicts only where the program is called yolo.
-        ARGV[:] = ["yolo", *args, *(f"{k}={v}" for k, v in added.items())]
+        # Changed in place, since Ultralytics holds this very list. It saves predictions only if called as yolo.
+        sys.argv[:] = ["yolo", *args, *(f"{k}={v}" for k, v in added.items())]
         if "data" not in added:
             cfg.entrypoint()
         else:
@@ -50,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"yolo-starnet: {error}", file=sys.stderr)
         return 1
     finally:
-        ARGV[:] = before
+        sys.argv[:] = before
     return 0
 
 
