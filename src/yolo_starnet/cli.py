@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from ultralytics import YOLO, cfg
 from ultralytics.utils import LOGGER
 from ultralytics.utils.callbacks.base import default_callbacks
@@ -87,14 +89,20 @@ def _train_on_demo(added: dict[str, Any]) -> None:
     )
     best: list[Path] = []
 
+    def use_all_cores(trainer: Any) -> None:
+        torch.set_num_threads(min(os.cpu_count() or 1, 8))  # Ultralytics leaves one idle, half of a small machine
+
     def remember(trainer: Any) -> None:
         best.append(Path(trainer.best))
 
-    default_callbacks["on_train_end"].append(remember)
+    added_callbacks = (("on_train_start", use_all_cores), ("on_train_end", remember))
+    for event, callback in added_callbacks:
+        default_callbacks[event].append(callback)
     try:
         cfg.entrypoint()
     finally:
-        default_callbacks["on_train_end"].remove(remember)
+        for event, callback in added_callbacks:
+            default_callbacks[event].remove(callback)
     for weights in best:
         LOGGER.info(
             "\nNext, look at what it finds, and train on data of your own:\n"

@@ -1,0 +1,41 @@
+"""The version matrix: `nox -s ultralytics` runs tests/test_versions.py against every release listed here."""
+
+import nox
+
+nox.options.default_venv_backend = "uv"
+nox.options.reuse_existing_virtualenvs = True
+
+# The first and the last release of every minor, the newest, and about every twentieth between.
+RELEASES = [
+    *(f"8.1.{n}" for n in (0, 10, 20, 30, 47)),
+    *(f"8.2.{n}" for n in (0, 20, 40, 60, 80, 103)),
+    *(f"8.3.{n}" for n in (0, 20, 40, 60, 80, 100, 120, 140, 160, 180, 200, 220, 240, 253)),
+    *(f"8.4.{n}" for n in (0, 20, 40, 60, 80, 100, 110, 120, 130, 140, 150, 160, 170, 180, 190)),
+]
+CI = ["8.1.0", "8.2.103", "8.3.0", "8.3.253", "8.4.190"]
+"""The few that every change is tested on."""
+
+
+def _era(release: str) -> list[str]:
+    """What was current when `release` was: torch 2.6 changed what torch.load accepts, 2.9 what onnx.export writes."""
+    minor = int(release.split(".")[1])
+    if minor < 3:
+        return ["torch<2.6", "numpy<2", "onnx<1.18"]
+    return ["torch<2.9"] if minor == 3 else []
+
+
+@nox.session
+@nox.parametrize("release", RELEASES, ids=RELEASES)
+def ultralytics(session: nox.Session, release: str) -> None:
+    """Test one release of Ultralytics with the torch of its time; results go to build/compatibility."""
+    session.install(f"ultralytics=={release}", *_era(release), "-e", ".[test]")
+    session.run(
+        "pytest", "tests/test_versions.py", "-q", f"--junitxml=build/compatibility/{release}.xml", *session.posargs
+    )
+
+
+@nox.session
+def newest(session: nox.Session) -> None:
+    """Test whatever the package index has as the newest release."""
+    session.install("-U", "ultralytics", "-e", ".[test]")
+    session.run("pytest", "tests/test_versions.py", *session.posargs)
