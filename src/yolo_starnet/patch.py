@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import functools
 import inspect
+import re
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from types import FunctionType, ModuleType, TracebackType
+from types import FunctionType, ModuleType, SimpleNamespace, TracebackType
 from typing import Any
 
 import torch
@@ -19,7 +22,9 @@ import ultralytics
 from torch import nn
 from ultralytics import nn as ultralytics_nn
 from ultralytics.data import utils as data_utils
+from ultralytics.engine import tuner
 from ultralytics.nn import tasks
+from ultralytics.utils import dist
 
 from . import configs, demo, graph, parser
 from .backbones import Backbone, Table, load
@@ -52,13 +57,7 @@ def activate() -> None:
             return
         done: list[Undo] = []
         try:
-            for patch in (
-                _inject_modules,
-                _patch_parse_model,
-                _patch_predict_once,
-                _patch_check_yaml,
-                _patch_check_file,
-            ):
+            for patch in _PATCHES:
                 done.extend(patch())
         except BaseException:
             _run(done)
@@ -132,6 +131,53 @@ def _patch_check_file() -> list[Undo]:
     return _patch_lookup(data_utils, "check_file", demo.find)
 
 
+def _patch_generate_ddp_file() -> list[Undo]:
+    """Import this package in the script that Ultralytics writes for the workers of a multi-GPU training."""
+    original = _function(dist, "generate_ddp_file", ("trainer",))
+
+    @functools.wraps(original)
+    def generate_ddp_file(trainer: Any) -> str:
+        file = original(trainer)
+        text = Path(file).read_text(encoding="utf-8")
+        # Beside the imports of the script's own, since some releases set sys.path just before them.
+        text = re.sub(r"^( +)(?=from ultralytics)", rf"\1import {__package__}\n\1", text, count=1, flags=re.MULTILINE)
+        Path(file).write_text(text, encoding="utf-8")
+        return str(file)
+
+    return [_set(dist, "generate_ddp_file", generate_ddp_file)]
+
+
+def _patch_tuner() -> list[Undo]:
+    """Let `tune()` train by our command line on releases that train in a process of their own, by that of `yolo`."""
+    if not hasattr(tuner, "subprocess"):
+        return []
+
+    def run(command: list[str], *args: Any, **kwargs: Any) -> Any:
+        ours = [sys.executable, "-m", str(__package__), *command[command.index("train") :]]
+        return subprocess.run(ours, *args, **kwargs)
+
+    return [_set(tuner, "subprocess", SimpleNamespace(**{**vars(subprocess), "run": run}))]
+
+
+def _allow_safe_loading() -> list[Undo]:
+    """Let `torch.load(weights_only=True)`, which `ULTRALYTICS_SAFE_LOAD=1` asks for, build the classes of backbones."""
+    if not hasattr(torch.serialization, "add_safe_globals"):
+        return []  # torch before 2.4 has no such list
+    before = torch.serialization.get_safe_globals()
+    homes = {sys.modules[module.__module__] for module in _registered().modules.values()}
+    classes = [
+        c for home in homes for c in vars(home).values() if isinstance(c, type) and c.__module__ == home.__name__
+    ]
+    torch.serialization.add_safe_globals([c for c in classes if issubclass(c, nn.Module) and c not in before])
+
+    def undo() -> None:
+        kept = [c for c in torch.serialization.get_safe_globals() if c not in classes or c in before]
+        torch.serialization.clear_safe_globals()
+        torch.serialization.add_safe_globals(kept)
+
+    return [undo]
+
+
 def _patch_lookup(owner: ModuleType, name: str, find: Callable[[str], Path | None]) -> list[Undo]:
     """Ask `find` for a file that the stock lookup cannot find.
 
@@ -152,6 +198,18 @@ def _patch_lookup(owner: ModuleType, name: str, find: Callable[[str], Path | Non
             return str(found)
 
     return [_set(owner, name, lookup)]
+
+
+_PATCHES = (
+    _inject_modules,
+    _patch_parse_model,
+    _patch_predict_once,
+    _patch_check_yaml,
+    _patch_check_file,
+    _patch_generate_ddp_file,
+    _patch_tuner,
+    _allow_safe_loading,
+)
 
 
 def _function(owner: ModuleType | type, name: str, parameters: tuple[str, ...]) -> FunctionType:

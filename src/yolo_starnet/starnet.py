@@ -44,6 +44,24 @@ class StarStem(ConvBN):
         return c2
 
 
+class DropPath(nn.Module):
+    """Stochastic depth: in training, zero a sample with a probability of `p` and scale the others to make up for it.
+
+    The same as timm's and torchvision's, whose import takes seconds, and in the allow-list of a restricted load.
+    """
+
+    def __init__(self, p: float) -> None:
+        super().__init__()
+        self.p = p
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Keep or zero each sample of `x`, B x c x H x W."""
+        if not self.training:
+            return x
+        kept = x.new_empty(x.shape[0], 1, 1, 1).bernoulli_(1 - self.p)
+        return x * kept / (1 - self.p)
+
+
 class StarBlock(nn.Module):
     """The star operation between two depthwise convolutions, with a residual: B x c x H x W to the same shape."""
 
@@ -57,7 +75,7 @@ class StarBlock(nn.Module):
         self.g = ConvBN(hidden, c)
         self.dwconv2 = nn.Conv2d(c, c, 7, padding=3, groups=c)
         self.act = nn.ReLU6()
-        self.drop_path = _drop_path(drop_path)
+        self.drop_path = DropPath(drop_path) if drop_path else nn.Identity()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Add to `x` what the star operation finds in it."""
@@ -148,14 +166,6 @@ def register_backbones(register: Callable[[Backbone], None]) -> None:
     """Register the seven variants."""
     for name, variant in VARIANTS.items():
         register(Backbone(name, partial(levels, variant), (StarStem, StarStage)))
-
-
-def _drop_path(rate: float) -> nn.Module:
-    if not rate:
-        return nn.Identity()
-    from torchvision.ops import StochasticDepth  # some 2 s to import, and most models never need it
-
-    return StochasticDepth(rate, "row")
 
 
 def _check(option: str, value: object, expected: str, fits: Callable[[float], bool]) -> None:

@@ -1,0 +1,114 @@
+"""Processes that Ultralytics starts, and checkpoints that it loads with care: the plugin is there without being asked."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import ultralytics
+from conftest import train
+from torch import nn
+from ultralytics import YOLO
+from ultralytics.models.yolo.detect import DetectionTrainer
+from ultralytics.nn import tasks
+from ultralytics.utils import dist
+
+MODEL = "yolo11n-starnet.yaml" if ultralytics.__version__ >= "8.3" else "yolov8n-starnet.yaml"
+SMALL = {"data": "shapes", "imgsz": 64, "batch": 16, "fraction": 0.1, "workers": 0, "plots": False, "epochs": 1}
+SAFE = hasattr(tasks, "_SafeLoad") and hasattr(torch.serialization, "get_unsafe_globals_in_checkpoint")
+
+
+def test_the_script_of_a_multi_gpu_worker_trains_in_a_clean_process(tmp_path: Path, python):
+    trainer = DetectionTrainer(overrides={**SMALL, "model": MODEL, "project": str(tmp_path), "name": "run"})
+    trainer.args.save_dir = str(tmp_path / "worker")
+    trainer.model = YOLO(MODEL).model if hasattr(dist, "torch_save") else MODEL
+    script = Path(dist.generate_ddp_file(trainer))
+    text = script.read_text()
+    assert text.count("import yolo_starnet") == 1
+    python(str(script))
+    assert list(tmp_path.glob("*/weights/last.pt"))
+    dist.ddp_cleanup(trainer, str(script))
+    assert not script.exists()
+
+
+def test_a_script_of_the_users_own_trains_under_torchrun(tmp_path: Path):
+    (tmp_path / "mine.py").write_text(
+        "import yolo_starnet\nfrom ultralytics import YOLO\n"
+        f"YOLO({MODEL!r}).train(**{SMALL!r}, project={str(tmp_path)!r}, name='run', device='cpu')\n"
+    )
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=1", "mine.py"]
+    done = subprocess.run(command, cwd=tmp_path, env=dict(os.environ), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "run" / "weights" / "last.pt").is_file()
+
+
+def test_data_loader_workers_may_be_spawned(tmp_path: Path, python):
+    (tmp_path / "mine.py").write_text(
+        "import torch, yolo_starnet\nfrom ultralytics import YOLO\n"
+        "if __name__ == '__main__':\n"
+        "    torch.multiprocessing.set_start_method('spawn')\n"
+        f"    YOLO({MODEL!r}).train(**{ {**SMALL, 'workers': 1}!r}, project={str(tmp_path)!r}, name='run')\n"
+    )
+    python("mine.py")
+    assert (tmp_path / "run" / "weights" / "last.pt").is_file()
+
+
+def test_tune_trains_every_trial(tmp_path: Path):
+    options = {k: v for k, v in SMALL.items() if k != "plots"}
+    YOLO(MODEL).tune(**options, iterations=2, plots=False, val=True, save=False, project=str(tmp_path), name="t")
+    results = next(tmp_path.glob("**/tune_results.*"))
+    assert len(results.read_text().splitlines()) >= 2
+
+
+@pytest.mark.slow
+def test_ray_tune_trains_two_trials(tmp_path: Path):
+    pytest.importorskip("ray", reason="ray is not installed")
+    options = {k: v for k, v in SMALL.items() if k != "plots"}
+    found = YOLO(MODEL).tune(**options, use_ray=True, iterations=2, gpu_per_trial=0, plots=False)
+    assert len(found) == 2
+    assert not found.errors
+
+
+@pytest.mark.skipif(not SAFE, reason="this release has no restricted loading")
+@pytest.mark.parametrize("backbone", ["starnet", "starnet_s050"])
+def test_restricted_loading_trains_validates_predicts_resumes_and_exports(backbone: str, tmp_path: Path, python):
+    (tmp_path / "mine.py").write_text(
+        "import sys, yolo_starnet\nfrom ultralytics import YOLO, ASSETS\n"
+        "from ultralytics.nn import tasks\nassert tasks._SafeLoad.restricted()\n"
+        f"name, small = sys.argv[1], {SMALL!r}\n"
+        "def stop(trainer):\n    raise KeyboardInterrupt\n"
+        "yolo = YOLO(name)\nyolo.add_callback('on_model_save', stop)\n"
+        f"try:\n    yolo.train(**{{**small, 'epochs': 2}}, project={str(tmp_path)!r}, name='run')\n"
+        "except KeyboardInterrupt:\n    pass\n"
+        f"last = {str(tmp_path / 'run/weights/last.pt')!r}\n"
+        "YOLO(last).train(resume=True)\n"
+        "YOLO(last).val(data='shapes', imgsz=64, workers=0, plots=False)\n"
+        "YOLO(last).predict(ASSETS / 'bus.jpg', imgsz=64)\n"
+        "YOLO(last).export(format='torchscript', imgsz=64)\n"
+    )
+    python("mine.py", MODEL.replace("starnet", backbone), ULTRALYTICS_SAFE_LOAD="1")
+
+
+class Foreign(nn.Conv2d):
+    """A class that no allow-list holds."""
+
+
+@pytest.mark.skipif(not SAFE, reason="this release has no restricted loading")
+def test_restricted_loading_still_refuses_a_foreign_class(trained: Path, tmp_path: Path, python):
+    checkpoint = torch.load(trained / "weights" / "last.pt", weights_only=False)
+    model = checkpoint["ema"] or checkpoint["model"]
+    model.model[0].conv.__class__ = Foreign
+    torch.save(checkpoint, tmp_path / "foreign.pt")
+    code = "import yolo_starnet; from ultralytics import YOLO; YOLO('foreign.pt')"
+    done = python("-c", code, check=False, ULTRALYTICS_SAFE_LOAD="1", PYTHONPATH=str(Path(__file__).parent))
+    assert done.returncode != 0
+    assert "Foreign" in done.stderr
+
+
+def test_drop_path_survives_a_checkpoint(reference: Path, tmp_path: Path):
+    text = reference.read_text().replace("[0.5, 0.25]", "{width: 0.25, drop_path_rate: 0.1}")
+    reference.write_text(text)
+    run = train(reference, tmp_path, epochs=1, fraction=0.1)
+    assert YOLO(run / "weights" / "last.pt").model.model[4][3].drop_path.p == pytest.approx(0.1)
