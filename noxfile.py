@@ -14,6 +14,8 @@ RELEASES = [
 ]
 CI = ["8.1.0", "8.2.103", "8.3.0", "8.3.253", "8.4.190"]
 """The few that every change is tested on."""
+WORKERS = ["8.1.47", "8.3.0", "8.3.253", "8.4.120", "8.4.190"]
+"""Those between which the ways of starting workers changed."""
 
 
 def _era(release: str) -> list[str]:
@@ -32,6 +34,14 @@ def ultralytics(session: nox.Session, release: str) -> None:
     session.run(
         "pytest", "tests/test_versions.py", "-q", f"--junitxml=build/compatibility/{release}.xml", *session.posargs
     )
+
+
+@nox.session
+@nox.parametrize("release", WORKERS, ids=WORKERS)
+def workers(session: nox.Session, release: str) -> None:
+    """Train in every kind of process that one release of Ultralytics starts."""
+    session.install(f"ultralytics=={release}", *_era(release), "-e", ".[test,ray]")
+    session.run("pytest", "tests/test_workers.py", *session.posargs)
 
 
 @nox.session

@@ -64,13 +64,13 @@ def test_forward():
 
 
 def test_fuse():
-    model = YOLO(MODEL).model.eval().double()
-    image = torch.rand(1, 3, 64, 64, dtype=torch.float64)
+    model = YOLO(MODEL).model.eval()
+    image = torch.rand(1, 3, 64, 64)
     with torch.no_grad():
         before = model(image)[0]
         after = model.fuse(verbose=False)(image)[0]
     assert not any(isinstance(m, torch.nn.BatchNorm2d) for m in model.model[:5].modules())
-    assert (after - before).abs().max() <= 1e-6 * before.abs().max()
+    assert (after - before).abs().max() <= 1e-5 * before.abs().max()
 
 
 def test_train(run: Path):
