@@ -1,4 +1,4 @@
-"""Processes that Ultralytics starts, and checkpoints that it loads with care: the plugin is there without being asked."""
+"""Processes that Ultralytics starts, and checkpoints that it loads with care: the plugin is there unasked."""
 
 import os
 import subprocess
@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 import torch
 import ultralytics
-from conftest import train
 from torch import nn
 from ultralytics import YOLO
 from ultralytics.models.yolo.detect import DetectionTrainer
 from ultralytics.nn import tasks
 from ultralytics.utils import dist
+
+from conftest import train
 
 MODEL = "yolo11n-starnet.yaml" if ultralytics.__version__ >= "8.3" else "yolov8n-starnet.yaml"
 SMALL = {"data": "shapes", "imgsz": 64, "batch": 16, "fraction": 0.1, "workers": 0, "plots": False, "epochs": 1}
