@@ -26,7 +26,7 @@ SNAPSHOT = """
 import importlib, pkgutil, sys, types
 import ultralytics, torch
 from ultralytics.nn import tasks
-from ultralytics.engine import model, trainer, validator, predictor, exporter
+from ultralytics.engine import model, trainer, validator, predictor, exporter, tuner
 from ultralytics.data import utils, build
 from ultralytics.utils import dist
 from ultralytics import cfg, YOLO, RTDETR

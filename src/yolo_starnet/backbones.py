@@ -99,20 +99,22 @@ def load(reserved: Mapping[str, object]) -> Table:
         reserved: Names that no backbone or class may take.
 
     Returns:
-        The table. Its order is that of the entry points.
+        The table, StarNet first.
     """
     table = Table(reserved)
     manager = pluggy.PluginManager(hookspecs.PROJECT)
     manager.add_hookspecs(hookspecs)
-    for entry in sorted(set(importlib.metadata.entry_points(group=hookspecs.PROJECT)), key=lambda e: (e.name, e.value)):
+    found = set(importlib.metadata.entry_points(group=hookspecs.PROJECT))
+    # Our own come first, so that in a clash it is the other that is left out.
+    for entry in sorted(found, key=lambda e: (not e.value.startswith(f"{hookspecs.PROJECT}."), e.name, e.value)):
         try:
             plugin = entry.load()
             others = manager.get_plugins()
             manager.register(plugin, entry.name)
             manager.check_pending()
-            found: list[Backbone] = []
-            manager.subset_hook_caller("register_backbones", others)(register=found.append)
-            table.add(found)
+            backbones: list[Backbone] = []
+            manager.subset_hook_caller("register_backbones", others)(register=backbones.append)
+            table.add(backbones)
         except Exception as error:  # a broken plugin of somebody else's must not break `import yolo_starnet`
             message = f"yolo-starnet plugin '{entry.name}' ({entry.value}) is left out: {error!r}"
             warnings.warn(message, RuntimeWarning, stacklevel=2)

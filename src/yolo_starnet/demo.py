@@ -143,7 +143,8 @@ def _background(rng: np.random.Generator) -> np.ndarray:
 def _paint(image: np.ndarray, outline: np.ndarray, rng: np.random.Generator) -> None:
     """Fill an outline with a colour that differs from what is there, shaded from one side to the other."""
     mask = np.zeros((SIZE, SIZE), np.uint8)
-    cv2.fillPoly(mask, [np.round(outline * 16).astype(np.int32)], 255, cv2.LINE_AA, shift=4)
+    # OpenCV counts from the middle of the first pixel, labels from its corner.
+    cv2.fillPoly(mask, [np.round((outline - 0.5) * 16).astype(np.int32)], 255, cv2.LINE_AA, shift=4)
     behind = cv2.mean(image, mask)[:3]
     colour = rng.uniform(0, 255, 3)
     while np.abs(colour - behind).max() < 80:
