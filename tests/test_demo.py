@@ -53,7 +53,7 @@ def test_a_box_frames_what_was_painted():
         ys, xs = np.nonzero(image.max(2))
         differences.append(shape.box - [xs.min(), ys.min(), xs.max() + 1, ys.max() + 1])
     assert np.abs(differences).max() <= 3  # smooth edges reach into the next pixel
-    assert np.abs(np.mean(differences, 0).reshape(2, 2).sum(0)).max() <= 0.3  # as far on either side
+    assert np.abs(np.mean(differences, 0).reshape(2, 2).sum(0)).max() <= 0.6  # as far on either side
 
 
 def test_train_and_val_share_no_image():
