@@ -27,7 +27,7 @@ def _era(release: str) -> list[str]:
 
 
 @nox.session
-@nox.parametrize("release", RELEASES, ids=RELEASES)
+@nox.parametrize("release", [nox.param(r, id=r, tags=[f"{r[:3]}.x", *(["ci"] if r in CI else [])]) for r in RELEASES])
 def ultralytics(session: nox.Session, release: str) -> None:
     """Test one release of Ultralytics with the torch of its time; results go to build/compatibility."""
     session.install(f"ultralytics=={release}", *_era(release), "-e", ".[test]")
