@@ -22,7 +22,7 @@ def _era(release: str) -> list[str]:
     """What was current when `release` was: torch 2.6 changed what torch.load accepts, 2.9 what onnx.export writes."""
     minor = int(release.split(".")[1])
     if minor < 3:
-        return ["torch<2.6", "numpy<2", "onnx<1.18", "pyarrow<20"]
+        return ["torch<2.6", "numpy<2", "onnx<1.18", "pyarrow<20", "ray<2.30"]
     return ["torch<2.9", "pyarrow<20"] if minor == 3 else []
 
 
