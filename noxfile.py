@@ -22,8 +22,8 @@ def _era(release: str) -> list[str]:
     """What was current when `release` was: torch 2.6 changed what torch.load accepts, 2.9 what onnx.export writes."""
     minor = int(release.split(".")[1])
     if minor < 3:
-        return ["torch<2.6", "numpy<2", "onnx<1.18", "pyarrow<20", "ray<2.30"]
-    return ["torch<2.9", "pyarrow<20"] if minor == 3 else []
+        return ["torch<2.6", "numpy<2", "onnx<1.18"]
+    return ["torch<2.9"] if minor == 3 else []
 
 
 @nox.session
@@ -40,7 +40,8 @@ def ultralytics(session: nox.Session, release: str) -> None:
 @nox.parametrize("release", WORKERS, ids=WORKERS)
 def workers(session: nox.Session, release: str) -> None:
     """Train in every kind of process that one release of Ultralytics starts."""
-    session.install(f"ultralytics=={release}", *_era(release), "-e", ".[test,ray]")
+    ray = {"8.1": ["ray<2.30", "pyarrow<20"], "8.3": ["pyarrow<20"]}.get(release[:3], [])
+    session.install(f"ultralytics=={release}", *_era(release), *ray, "-e", ".[test,ray]")
     session.run("pytest", "tests/test_workers.py", *session.posargs)
 
 
