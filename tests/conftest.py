@@ -75,7 +75,7 @@ def train(model: str | Path, folder: Path, **arguments: object) -> Path:
     """Train on a part of the built-in set and return the run folder."""
     defaults = {"data": "shapes", "imgsz": 64, "batch": 16, "fraction": 0.25, "workers": 0, "plots": False}
     yolo = ultralytics.YOLO(model)
-    yolo.train(**{**defaults, "project": str(folder), "name": "run", "optimizer": "AdamW", **arguments})
+    yolo.train(**{**defaults, "project": str(folder), "name": "run", "optimizer": "AdamW", "lr0": 0.001, **arguments})
     return Path(yolo.trainer.save_dir)
 
 
