@@ -14,9 +14,10 @@ Written by `scripts/compatibility.py` from the results of `nox -s ultralytics`; 
 is refused when `yolo_starnet` is imported, with an `UnsupportedUltralyticsError`, and left as it is.
 
 Weights go from release to release as far as Ultralytics itself lets them: those of YOLOv8-StarNet were read by 8.1.0,
-8.2.103, 8.3.0 and 8.4.190, whichever of 8.1.0, 8.2.103 and 8.4.190 had trained them; YOLO11-StarNet likewise between 8.3.0
-and 8.4.190. Before 8.3 there is no YOLO11: its weights end in Ultralytics' `Can't get attribute 'C2PSA'`. Releases before
-8.3 cannot read any checkpoint with torch 2.6 or later, and 8.1.0 trains offline only after `yolo settings hub=False`.
+8.2.103, 8.3.0 and 8.4.190, whichever of 8.1.0, 8.2.103 and 8.4.190 had trained them; YOLO11-StarNet likewise between
+8.3.0 and 8.4.190. Before 8.3 there is no YOLO11: its weights end in Ultralytics' `Can't get attribute 'C2PSA'`.
+Releases before 8.3 cannot read any checkpoint with torch 2.6 or later, and 8.1.0 trains offline only after
+`yolo settings hub=False`.
 
 """
 
