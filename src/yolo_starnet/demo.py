@@ -20,7 +20,7 @@ SIZE = 256
 SPLITS = {"train": 256, "val": 64}
 """Images in each split."""
 RECIPE = {
-    "epochs": 14,
+    "epochs": 18,
     "imgsz": 160,
     "batch": 8,
     "nbs": 8,
