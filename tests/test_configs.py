@@ -31,7 +31,7 @@ def test_every_scale_builds_by_name_and_is_lighter_than_stock(scale: str):
     assert 0.4 < sum(p.numel() for p in model.model.parameters()) / PARAMETERS[scale] < 0.9
 
 
-@pytest.mark.parametrize("backbone", yolo_starnet.backbones())
+@pytest.mark.parametrize("backbone", [b for b in yolo_starnet.backbones() if b != "timm"])
 def test_every_variant_builds_by_name(backbone: str):
     assert YOLO(f"yolo11n-{backbone}.yaml").model.yaml["backbone"][0] == [-1, 1, backbone, []]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import textwrap
+
 
 class YOLOStarNetError(Exception):
     """Base class of every error that this package raises on purpose."""
@@ -21,3 +23,8 @@ class ConfigError(YOLOStarNetError, FileNotFoundError):
 
 class PluginError(YOLOStarNetError):
     """A package that adds backbones is broken, clashes with another or breaks the plugin rules."""
+
+
+def brief(error: BaseException) -> str:
+    """An error of others in one line of at most some 300 characters."""
+    return textwrap.shorten(f"{type(error).__name__}: {error}", 300, placeholder=" …")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from torch import nn
@@ -48,7 +48,43 @@ def expand(
     if backbone is None:
         return model
     layers = _build(model, backbone, in_channels)
-    return {**model, "backbone": [*([-1, 1, x.module.__name__, list(x.args)] for x in layers), *rows[1:]]}
+    _check_references(model, layers)
+    return {**model, "backbone": [*([x.source, 1, x.module.__name__, list(x.args)] for x in layers), *rows[1:]]}
+
+
+def load_weights(
+    model: Mapping[str, Any], in_channels: int, backbones: Mapping[str, Backbone], layers: Sequence[nn.Module]
+) -> None:
+    """Fill the levels among the built `layers` with weights where the backbone row of `model` gives `pretrained`.
+
+    Raises:
+        BackboneError: They cannot be had or do not fit.
+    """
+    row = (model.get("backbone") or [[None] * 4])[0]
+    backbone = backbones.get(row[2])
+    if backbone is None or backbone.load_weights is None:
+        return
+    pretrained = row[3].get("pretrained") if isinstance(row[3], Mapping) else None
+    if pretrained:
+        try:
+            backbone.load_weights(layers[:LEVELS], in_channels, pretrained)
+        except ValueError as error:
+            raise BackboneError(f"{_where(model, 'backbone', 0)}: {error}") from error
+
+
+def _check_references(model: Mapping[str, Any], layers: Sequence[Layer]) -> None:
+    """Refuse a row that takes an index of the backbone at which there is no feature map."""
+    places = [(s, i) for s in ("backbone", "head") for i in range(len(model.get(s) or ()))][1:]
+    for position, (section, index) in enumerate(places, LEVELS):
+        source = model[section][index][0]
+        for given in source if isinstance(source, (list, tuple)) else [source]:
+            level = position + given if isinstance(given, int) and given < 0 else given
+            if level in range(LEVELS) and not layers[level].channels:
+                known = ", ".join(f"{i} (P{i + 1}/{2 ** (i + 1)})" for i, x in enumerate(layers) if x.channels)
+                raise BackboneError(
+                    f"{_where(model, section, index)}: there is no feature map of '{model['backbone'][0][2]}' at index "
+                    f"{level}; take {known}"
+                )
 
 
 def _check_place(model: Mapping[str, Any], section: str, index: int) -> None:
@@ -86,9 +122,14 @@ def _options(model: Mapping[str, Any], backbone: Backbone) -> dict[str, Any]:
     else:
         count = f"{len(args)} arguments" if isinstance(args, (list, tuple)) else repr(args)
         raise ValueError(f"args must be [], [depth, width] or {{option: value}}; found {count}")
+    takes_any = any(p.kind is p.VAR_KEYWORD for p in backbone.parameters)
     for option in options:
-        if option not in known:
-            raise ValueError(f"unknown option {option!r}; '{backbone.name}' takes {', '.join(known)}")
+        if option not in known and not takes_any:
+            raise ValueError(f"unknown option {option!r}; '{backbone.name}' takes {', '.join(known) or 'none'}")
+    needed = (p.name for p in backbone.parameters if p.kind is p.KEYWORD_ONLY and p.default is p.empty)
+    for option in needed:
+        if option not in {"width", *options}:
+            raise ValueError(f"option {option!r} is missing; '{backbone.name}' takes {', '.join(known)}")
     return {"width": _scale_width(model), **options} if "width" in known else options
 
 

@@ -28,6 +28,7 @@ from ultralytics.utils import dist
 
 from . import configs, demo, graph, parser
 from .backbones import Backbone, Table, load
+from .feature_maps import FeatureMaps
 
 Undo = Callable[[], None]
 
@@ -98,10 +99,32 @@ def _patch_parse_model() -> list[Undo]:
 
     @functools.wraps(original)
     def parse_model(d: Any, ch: int, *args: Any, **kwargs: Any) -> Any:
-        return parse(graph.expand(d, ch, table, vars(tasks)), ch, *args, **kwargs)
+        layers, save = parse(graph.expand(d, ch, table, vars(tasks)), ch, *args, **kwargs)
+        graph.load_weights(d, ch, table, list(layers))
+        return layers, save
 
     owners = [m for m in (tasks, ultralytics_nn) if getattr(m, "parse_model", None) is original]
     return [_set(owner, "parse_model", parse_model) for owner in owners]
+
+
+def _patch_initialize_weights() -> list[Undo]:
+    """Leave modules of others as their authors set them.
+
+    Ultralytics gives every plain BatchNorm its own `eps` and `momentum`, and older releases make every activation work
+    in place, which would overwrite a feature map that a module both returns and goes on from.
+    """
+    original = _function(tasks, "initialize_weights", ("model",))
+
+    @functools.wraps(original)
+    def initialize_weights(model: nn.Module) -> None:
+        theirs = [m for maps in model.modules() if isinstance(maps, FeatureMaps) for m in maps.modules()]
+        names = ("eps", "momentum", "inplace")
+        before = [(m, name, getattr(m, name)) for m in theirs for name in names if hasattr(m, name)]
+        original(model)
+        for module, name, value in before:
+            setattr(module, name, value)
+
+    return [_set(tasks, "initialize_weights", initialize_weights)]
 
 
 def _patch_predict_once() -> list[Undo]:
@@ -203,6 +226,7 @@ def _patch_lookup(owner: ModuleType, name: str, find: Callable[[str], Path | Non
 _PATCHES = (
     _inject_modules,
     _patch_parse_model,
+    _patch_initialize_weights,
     _patch_predict_once,
     _patch_check_yaml,
     _patch_check_file,

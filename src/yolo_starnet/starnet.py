@@ -15,6 +15,7 @@ import torch
 from torch import nn
 from ultralytics.nn.modules import Conv
 
+from . import weights
 from .backbones import Backbone, Layer
 from .hookspecs import hookimpl
 
@@ -104,6 +105,8 @@ class Variant(NamedTuple):
     base: int
     depths: tuple[int, int, int, int]
     mlp_ratio: int
+    published: bool = True
+    """Whether there are ImageNet weights."""
 
 
 VARIANTS = {
@@ -111,9 +114,9 @@ VARIANTS = {
     "starnet_s2": Variant(32, (1, 2, 6, 2), 4),
     "starnet_s3": Variant(32, (2, 2, 8, 4), 4),
     "starnet_s4": Variant(32, (3, 3, 12, 5), 4),
-    "starnet_s050": Variant(16, (1, 1, 3, 1), 3),
-    "starnet_s100": Variant(20, (1, 2, 4, 1), 4),
-    "starnet_s150": Variant(24, (1, 2, 4, 2), 3),
+    "starnet_s050": Variant(16, (1, 1, 3, 1), 3, published=False),
+    "starnet_s100": Variant(20, (1, 2, 4, 1), 4, published=False),
+    "starnet_s150": Variant(24, (1, 2, 4, 2), 3, published=False),
 }
 STEM_CHANNELS = 32
 
@@ -126,6 +129,7 @@ def levels(
     width: float = 1.0,
     mlp_ratio: int | None = None,
     drop_path_rate: float = 0.0,
+    pretrained: bool | str = False,
 ) -> list[Layer]:
     """The five layers of a variant.
 
@@ -136,18 +140,21 @@ def levels(
         width: Factor on every channel count, rounded to multiples of 8; 1.0 is the published network, not rounded.
         mlp_ratio: Widening inside a block; the variant's own unless given.
         drop_path_rate: Rate of dropping the last block; the rates rise linearly from 0 at the first.
+        pretrained: Whether the layers will get ImageNet weights, or the path of a file with them.
 
     Returns:
         Layers of strides 2, 4, 8, 16 and 32.
 
     Raises:
-        ValueError: An option is out of range or not a number.
+        ValueError: An option is out of range or not a number, or there can be no weights for the network asked for.
     """
     _check("depth", depth, "a number above 0", lambda v: v > 0)
     _check("width", width, "a number above 0", lambda v: v > 0)
     _check("drop_path_rate", drop_path_rate, "a number from 0 up to, but not, 1", lambda v: 0 <= v < 1)
     ratio = variant.mlp_ratio if mlp_ratio is None else mlp_ratio
     _check("mlp_ratio", ratio, "a whole number from 1 up", lambda v: v >= 1 and v == int(v))
+    if pretrained:
+        _check_weights(variant, pretrained, width, ratio)
 
     base, c1 = (c if width == 1 else _make_divisible(int(c * width)) for c in (variant.base, STEM_CHANNELS))
     blocks = sum(variant.depths)
@@ -165,13 +172,27 @@ def levels(
 def register_backbones(register: Callable[[Backbone], None]) -> None:
     """Register the seven variants."""
     for name, variant in VARIANTS.items():
-        register(Backbone(name, partial(levels, variant), (StarStem, StarStage)))
+        load_weights = partial(weights.load, name)
+        register(Backbone(name, partial(levels, variant), (StarStem, StarStage), load_weights=load_weights))
 
 
 def _check(option: str, value: object, expected: str, fits: Callable[[float], bool]) -> None:
     number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
     if not number or not fits(value):  # type: ignore[arg-type]  # a number by now
         raise ValueError(f"{option} must be {expected}, found {value!r}")
+
+
+def _check_weights(variant: Variant, pretrained: object, width: float, ratio: float) -> None:
+    """Refuse to ask for weights where none can fit, before anything is built or fetched."""
+    fits = "weights fit only the published network, {width: 1.0, pretrained: …}"
+    if width != 1:
+        raise ValueError(f"{fits}; found width {width:g}, of the row or, where it gives none, of the model's scale")
+    if ratio != variant.mlp_ratio:
+        raise ValueError(f"{fits}; found mlp_ratio {ratio}, which is {variant.mlp_ratio} there")
+    if pretrained is True and not variant.published:
+        names = ", ".join(name for name, v in VARIANTS.items() if v.published)
+        raise ValueError(f"no weights are published for this variant, only for {names}; give the path of a file")
+    weights.overlay(pretrained)
 
 
 def _make_divisible(value: int, divisor: int = 8) -> int:
