@@ -10,6 +10,7 @@ import torch
 import yaml
 from torch import nn
 from ultralytics import YOLO
+from ultralytics.nn import tasks
 
 from conftest import REFERENCE, train
 from yolo_starnet.errors import BackboneError
@@ -70,7 +71,7 @@ def outputs(layers: nn.Sequential, image: torch.Tensor) -> list[torch.Tensor]:
 
 
 @pytest.mark.parametrize(
-    ("name", "file", "in_channels"),
+    ("name", "source", "in_channels"),
     [
         ("starnet_s1",) * 2 + (3,),
         ("starnet_s1", "authors", 3),
@@ -80,16 +81,15 @@ def outputs(layers: nn.Sequential, image: torch.Tensor) -> list[torch.Tensor]:
     ids=["timm", "authors", "unpublished variant", "four channels"],
 )
 def test_the_levels_of_a_fresh_detector_equal_timms_before_and_after_fuse(
-    name: str, file: str, in_channels: int, saved: dict, tmp_path: Path, log: list[str]
+    name: str, source: str, in_channels: int, saved: dict, tmp_path: Path, log: list[str]
 ):
-    _, path = saved[file]
+    _, path = saved[source]
     overlay = {"file": str(path)}
     reference = timm.create_model(
         name, features_only=True, in_chans=in_channels, pretrained=True, pretrained_cfg_overlay=overlay
     ).eval()
-    text = config(tmp_path, name, {"width": 1.0, "pretrained": str(path)})
-    text.write_text(f"channels: {in_channels}\n" + text.read_text())
-    model = YOLO(text).model.eval()
+    file = config(tmp_path, name, {"width": 1.0, "pretrained": str(path)})
+    model = tasks.DetectionModel(str(file), ch=in_channels, verbose=False).eval()
     tensors = sum(len(layer.state_dict()) for layer in model.model[:5])
     assert f"{name}: {tensors} of {tensors} tensors loaded from {path}" in log
     norms = [m for m in model.model[:5].modules() if isinstance(m, nn.BatchNorm2d)]

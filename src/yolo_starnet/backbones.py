@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import importlib.metadata
 import inspect
+import os
 import re
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pluggy
@@ -50,6 +51,7 @@ class Backbone:
         packages: Top-level packages, beside those of `modules`, whose classes a checkpoint may hold.
         load_weights: `load_weights(layers, in_channels, pretrained)` fills the five built layers where a row gives
             `pretrained`, or raises `ValueError`. It runs when a model is built from YAML, not for a checkpoint.
+        distribution: The installed package that registered it; nothing for those of this one. Filled in here.
     """
 
     name: str
@@ -57,6 +59,7 @@ class Backbone:
     modules: tuple[type[nn.Module], ...]
     packages: tuple[str, ...] = ()
     load_weights: Callable[[Sequence[nn.Module], int, Any], None] | None = None
+    distribution: str = ""
 
     @property
     def options(self) -> tuple[str, ...]:
@@ -67,6 +70,11 @@ class Backbone:
     def parameters(self) -> tuple[inspect.Parameter, ...]:
         """The parameters of `build`."""
         return tuple(inspect.signature(self.build).parameters.values())
+
+    @property
+    def all_packages(self) -> set[str]:
+        """The top-level packages that define the classes of its layers."""
+        return {*self.packages, *(module.__module__.partition(".")[0] for module in self.modules)}
 
     @classmethod
     def of_module(cls, name: str, module: Callable[..., nn.Module], packages: Sequence[str] = ()) -> Backbone:
@@ -101,8 +109,8 @@ class Table(dict[str, Backbone]):
         self.reserved = reserved
         self.modules: dict[str, type[nn.Module]] = {}
 
-    def add(self, backbones: Iterable[Backbone]) -> None:
-        """Add all of `backbones`, or raise `PluginError` and add none."""
+    def add(self, backbones: Iterable[Backbone], distribution: str = "") -> None:
+        """Add all of `backbones`, which came from `distribution`, or raise `PluginError` and add none."""
         names = dict(self)
         modules = dict(self.modules)
         for backbone in backbones:
@@ -112,7 +120,7 @@ class Table(dict[str, Backbone]):
                 raise PluginError(f"backbone name {backbone.name!r} must be lower-case letters, digits and underscores")
             if backbone.name in names or backbone.name in self.reserved:
                 raise PluginError(f"backbone name {backbone.name!r} is taken; choose another")
-            names[backbone.name] = backbone
+            names[backbone.name] = replace(backbone, distribution=distribution)
             for module in backbone.modules:
                 if not callable(getattr(module, "out_channels", None)):
                     raise PluginError(
@@ -128,7 +136,9 @@ class Table(dict[str, Backbone]):
 def load(reserved: Mapping[str, object]) -> Table:
     """Collect the backbones of every installed plugin.
 
-    A plugin that fails to import, raises or clashes is named in a warning and left out.
+    A plugin that fails to import, raises, clashes or wants what this release lacks is named in a warning and left out.
+    Those whose entry points are named in the environment variable `YOLO_STARNET_DISABLE`, with commas between, are left
+    out without a word.
 
     Args:
         reserved: Names that no backbone or class may take.
@@ -139,9 +149,10 @@ def load(reserved: Mapping[str, object]) -> Table:
     table = Table(reserved)
     manager = pluggy.PluginManager(hookspecs.PROJECT)
     manager.add_hookspecs(hookspecs)
-    found = set(importlib.metadata.entry_points(group=hookspecs.PROJECT))
+    disabled = {name.strip() for name in os.environ.get("YOLO_STARNET_DISABLE", "").split(",")}
+    found = {e for e in importlib.metadata.entry_points(group=hookspecs.PROJECT) if e.name not in disabled}
     # Our own come first, so that in a clash it is the other that is left out.
-    for entry in sorted(found, key=lambda e: (not e.value.startswith(f"{hookspecs.PROJECT}."), e.name, e.value)):
+    for entry in sorted(found, key=lambda e: (not _ours(e), e.name, e.value)):
         try:
             plugin = entry.load()
             others = manager.get_plugins()
@@ -149,8 +160,15 @@ def load(reserved: Mapping[str, object]) -> Table:
             manager.check_pending()
             backbones: list[Backbone] = []
             manager.subset_hook_caller("register_backbones", others)(register=backbones.append)
-            table.add(backbones)
+            table.add(backbones, "" if _ours(entry) or entry.dist is None else entry.dist.name)
         except Exception as error:  # a broken plugin of somebody else's must not break `import yolo_starnet`
-            message = f"yolo-starnet plugin '{entry.name}' ({entry.value}) is left out: {error!r}"
+            message = (
+                f"yolo-starnet plugin '{entry.name}' ({entry.value}) is left out: {error!r}. Update it or yolo-starnet, "
+                f"or silence this with YOLO_STARNET_DISABLE={entry.name}"
+            )
             warnings.warn(message, RuntimeWarning, stacklevel=2)
     return table
+
+
+def _ours(entry: importlib.metadata.EntryPoint) -> bool:
+    return entry.value.startswith(f"{hookspecs.PROJECT}.")

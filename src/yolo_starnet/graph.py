@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import nn
 
+from . import checkpoints
 from .backbones import Backbone, Layer
 from .errors import BackboneError
 
@@ -52,22 +53,24 @@ def expand(
     return {**model, "backbone": [*([x.source, 1, x.module.__name__, list(x.args)] for x in layers), *rows[1:]]}
 
 
-def load_weights(
+def finish(
     model: Mapping[str, Any], in_channels: int, backbones: Mapping[str, Backbone], layers: Sequence[nn.Module]
 ) -> None:
-    """Fill the levels among the built `layers` with weights where the backbone row of `model` gives `pretrained`.
+    """Do to the `layers` built of `model` what can be done only now: load weights, say which package they are of.
 
     Raises:
-        BackboneError: They cannot be had or do not fit.
+        BackboneError: The weights that the backbone row asks for cannot be had or do not fit.
     """
-    row = (model.get("backbone") or [[None] * 4])[0]
+    row = model["backbone"][0]
     backbone = backbones.get(row[2])
-    if backbone is None or backbone.load_weights is None:
+    if backbone is None:
         return
+    if backbone.distribution:
+        setattr(layers[0], checkpoints.MARK, backbone.distribution)
     pretrained = row[3].get("pretrained") if isinstance(row[3], Mapping) else None
-    if pretrained:
+    if pretrained and backbone.load_weights:
         try:
-            backbone.load_weights(layers[:LEVELS], in_channels, pretrained)
+            backbone.load_weights([*layers][:LEVELS], in_channels, pretrained)
         except ValueError as error:
             raise BackboneError(f"{_where(model, 'backbone', 0)}: {error}") from error
 

@@ -26,7 +26,7 @@ from ultralytics.engine import tuner
 from ultralytics.nn import tasks
 from ultralytics.utils import dist
 
-from . import configs, demo, graph, parser
+from . import checkpoints, configs, demo, graph, parser
 from .backbones import Backbone, Table, load
 from .feature_maps import FeatureMaps
 
@@ -100,7 +100,7 @@ def _patch_parse_model() -> list[Undo]:
     @functools.wraps(original)
     def parse_model(d: Any, ch: int, *args: Any, **kwargs: Any) -> Any:
         layers, save = parse(graph.expand(d, ch, table, vars(tasks)), ch, *args, **kwargs)
-        graph.load_weights(d, ch, table, list(layers))
+        graph.finish(d, ch, table, layers)
         return layers, save
 
     owners = [m for m in (tasks, ultralytics_nn) if getattr(m, "parse_model", None) is original]
@@ -182,6 +182,26 @@ def _patch_tuner() -> list[Undo]:
     return [_set(tuner, "subprocess", SimpleNamespace(**{**vars(subprocess), "run": run}))]
 
 
+def _patch_torch_safe_load() -> list[Undo]:
+    """Load checkpoints on the backbones of other packages, and let each bring its own weights.
+
+    A checkpoint's `model.yaml`, which training builds the model from again, no longer asks for ImageNet weights.
+    """
+    original = _function(tasks, "torch_safe_load", ("weight",))
+    table = _registered()
+
+    @functools.wraps(original)
+    def torch_safe_load(weight: Any, *args: Any, **kwargs: Any) -> Any:
+        safe_only = inspect.signature(original).bind(weight, *args, **kwargs).arguments.get("safe_only")
+        checkpoints.prepare(weight, table, restricted=bool(safe_only or getattr(tasks, "SAFE_LOAD", False)))
+        checkpoint, file = original(weight, *args, **kwargs)
+        checkpoints.forget_pretrained(checkpoint, table)
+        return checkpoint, file
+
+    owners = [m for m in (tasks, ultralytics_nn) if getattr(m, "torch_safe_load", None) is original]
+    return [_set(owner, "torch_safe_load", torch_safe_load) for owner in owners]
+
+
 def _allow_safe_loading() -> list[Undo]:
     """Let `torch.load(weights_only=True)`, which `ULTRALYTICS_SAFE_LOAD=1` asks for, build the classes of backbones."""
     if not hasattr(torch.serialization, "add_safe_globals"):
@@ -232,6 +252,7 @@ _PATCHES = (
     _patch_check_file,
     _patch_generate_ddp_file,
     _patch_tuner,
+    _patch_torch_safe_load,
     _allow_safe_loading,
 )
 
