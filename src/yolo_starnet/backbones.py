@@ -54,8 +54,15 @@ class Backbone:
     @property
     def options(self) -> tuple[str, ...]:
         """The option names that a row may give, in the order of the signature of `build`."""
-        parameters = inspect.signature(self.build).parameters.values()
-        return tuple(p.name for p in parameters if p.kind is p.KEYWORD_ONLY)
+        return tuple(p.name for p in self._parameters())
+
+    @property
+    def required(self) -> tuple[str, ...]:
+        """The options that a row must give."""
+        return tuple(p.name for p in self._parameters() if p.default is p.empty)
+
+    def _parameters(self) -> list[inspect.Parameter]:
+        return [p for p in inspect.signature(self.build).parameters.values() if p.kind is p.KEYWORD_ONLY]
 
 
 class Table(dict[str, Backbone]):
