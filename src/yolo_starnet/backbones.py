@@ -64,12 +64,20 @@ class Backbone:
     @property
     def options(self) -> tuple[str, ...]:
         """The option names that a row may give, in the order of the signature of `build`."""
-        return tuple(p.name for p in self.parameters if p.kind is p.KEYWORD_ONLY)
+        return tuple(p.name for p in self._parameters() if p.kind is p.KEYWORD_ONLY)
 
     @property
-    def parameters(self) -> tuple[inspect.Parameter, ...]:
-        """The parameters of `build`."""
-        return tuple(inspect.signature(self.build).parameters.values())
+    def required(self) -> tuple[str, ...]:
+        """The options that a row must give."""
+        return tuple(p.name for p in self._parameters() if p.kind is p.KEYWORD_ONLY and p.default is p.empty)
+
+    @property
+    def takes_any(self) -> bool:
+        """Whether `build` takes options beside those that it names, and has its own words for those it does not."""
+        return any(p.kind is p.VAR_KEYWORD for p in self._parameters())
+
+    def _parameters(self) -> list[inspect.Parameter]:
+        return list(inspect.signature(self.build).parameters.values())
 
     @property
     def all_packages(self) -> set[str]:
@@ -163,8 +171,8 @@ def load(reserved: Mapping[str, object]) -> Table:
             table.add(backbones, "" if _ours(entry) or entry.dist is None else entry.dist.name)
         except Exception as error:  # a broken plugin of somebody else's must not break `import yolo_starnet`
             message = (
-                f"yolo-starnet plugin '{entry.name}' ({entry.value}) is left out: {error!r}. Update it or yolo-starnet, "
-                f"or silence this with YOLO_STARNET_DISABLE={entry.name}"
+                f"yolo-starnet plugin '{entry.name}' ({entry.value}) is left out: {error!r}. Update it or "
+                f"yolo-starnet, or leave it out unasked with YOLO_STARNET_DISABLE={entry.name}"
             )
             warnings.warn(message, RuntimeWarning, stacklevel=2)
     return table

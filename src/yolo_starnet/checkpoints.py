@@ -1,4 +1,4 @@
-"""What a checkpoint on a backbone needs before Ultralytics loads it, and what it must forget afterwards. No import of it."""
+"""What a checkpoint on a backbone needs before Ultralytics loads it, and what it must forget afterwards."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import pickletools
 import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -41,7 +40,7 @@ def prepare(weight: object, backbones: Mapping[str, Backbone], restricted: bool)
 
 
 def forget_pretrained(checkpoint: object, backbones: Mapping[str, Backbone]) -> None:
-    """Let the models of a loaded checkpoint no longer ask for weights, which training would load when it rebuilds them."""
+    """Let the models of a loaded checkpoint no longer ask for weights: training builds them again and copies these."""
     for key in ("model", "ema"):
         model = checkpoint.get(key) if isinstance(checkpoint, dict) else None
         rows = (getattr(model, "yaml", None) or {}).get("backbone")

@@ -13,7 +13,7 @@ from ultralytics import YOLO, cfg
 from ultralytics.utils import LOGGER
 from ultralytics.utils.callbacks.base import default_callbacks
 
-from . import demo, everywhere
+from . import commands, demo
 from .errors import YOLOStarNetError
 
 DEFAULT_MODEL = "yolo11n-starnet.yaml"
@@ -23,11 +23,10 @@ HELP = f"""
         yolo-starnet train                                         # {DEFAULT_MODEL} on built-in data, offline
         yolo-starnet train model={DEFAULT_MODEL} data=coco8.yaml
         yolo-starnet predict model=runs/detect/train/weights/best.pt source=image.jpg
+        yolo-starnet models                                        # every backbone at every scale, with GFLOPs
+        yolo-starnet graft model=yolo26n-seg.yaml backbone=starnet_s3   # a YAML to read and edit
         yolo-starnet enable                                        # plain 'yolo' knows them, too; undone by disable
 """
-
-_HELP_EVERYWHERE = """'enable' makes plain 'yolo' and every script of this environment know StarNet, without an import.
-It writes one .pth file, which does nothing until Ultralytics is imported; 'disable' deletes it."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -40,8 +39,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit status: 1 after an error of this package, told in one line. Ultralytics' own errors are raised.
     """
     args = list(sys.argv[1:] if argv is None else argv)
-    if args[:1] in (["enable"], ["disable"]):
-        return _everywhere(args)
+    if args and args[0] in commands.COMMANDS:
+        return commands.main(args[0], args[1:])
     given = _given(args)
     if not args or given.keys() & {"help", "h", "-help", "-h"}:
         LOGGER.info(HELP)
@@ -59,20 +58,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     finally:
         sys.argv[:] = before
-    return 0
-
-
-def _everywhere(args: list[str]) -> int:
-    """Carry out `enable` or `disable`."""
-    if args == ["enable"]:
-        file = everywhere.enable()
-        print(f"Plain 'yolo' and every script of this environment now know StarNet ({file}).")
-        print("Take it back with 'yolo-starnet disable'.")
-    elif args == ["disable"]:
-        print("Plain 'yolo' is as it was." if everywhere.disable() else "It was not enabled; nothing to do.")
-    else:
-        print(f"usage: yolo-starnet {args[0]}\n\n{_HELP_EVERYWHERE}")
-        return 0 if args[1] in {"-h", "--help"} else 1
     return 0
 
 

@@ -61,9 +61,9 @@ def finish(
     Raises:
         BackboneError: The weights that the backbone row asks for cannot be had or do not fit.
     """
-    row = model["backbone"][0]
-    backbone = backbones.get(row[2])
-    if backbone is None:
+    row = next(iter(model.get("backbone") or ()), None)
+    backbone = backbones.get(row[2]) if row else None
+    if row is None or backbone is None:
         return
     if backbone.distribution:
         setattr(layers[0], checkpoints.MARK, backbone.distribution)
@@ -125,12 +125,10 @@ def _options(model: Mapping[str, Any], backbone: Backbone) -> dict[str, Any]:
     else:
         count = f"{len(args)} arguments" if isinstance(args, (list, tuple)) else repr(args)
         raise ValueError(f"args must be [], [depth, width] or {{option: value}}; found {count}")
-    takes_any = any(p.kind is p.VAR_KEYWORD for p in backbone.parameters)
     for option in options:
-        if option not in known and not takes_any:
+        if option not in known and not backbone.takes_any:
             raise ValueError(f"unknown option {option!r}; '{backbone.name}' takes {', '.join(known) or 'none'}")
-    needed = (p.name for p in backbone.parameters if p.kind is p.KEYWORD_ONLY and p.default is p.empty)
-    for option in needed:
+    for option in backbone.required:
         if option not in {"width", *options}:
             raise ValueError(f"option {option!r} is missing; '{backbone.name}' takes {', '.join(known)}")
     return {"width": _scale_width(model), **options} if "width" in known else options

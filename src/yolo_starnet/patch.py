@@ -24,7 +24,7 @@ from ultralytics import nn as ultralytics_nn
 from ultralytics.data import utils as data_utils
 from ultralytics.engine import tuner
 from ultralytics.nn import tasks
-from ultralytics.utils import dist
+from ultralytics.utils import LOGGER, dist
 
 from . import checkpoints, configs, demo, graph, parser
 from .backbones import Backbone, Table, load
@@ -145,13 +145,53 @@ def _patch_predict_once() -> list[Undo]:
 
 
 def _patch_check_yaml() -> list[Undo]:
-    """Resolve our config names where the parser looks for its YAML files."""
-    return _patch_lookup(tasks, "check_yaml", lambda name: configs.find(name, _registered()))
+    """Resolve our config names where the parser looks for its YAML files.
+
+    Ultralytics asks for the name with its scale and for that without, one of them softly (`hard=False`); which comes
+    first depends on the release. A file of the user's own wins under either.
+    """
+    original = _function(tasks, "check_yaml", ("file", "suffix", "hard"))
+    signature = inspect.signature(original)
+    table = _registered()
+
+    @functools.wraps(original)
+    def check_yaml(*args: Any, **kwargs: Any) -> Any:
+        call = signature.bind(*args, **kwargs)
+        call.apply_defaults()
+        name, hard = str(call.arguments["file"]), call.arguments["hard"]
+        if not configs.split(name, table)[1]:
+            return original(*args, **kwargs)
+        try:
+            found = original(*args, **kwargs)
+        except FileNotFoundError:
+            return str(configs.find(name, table))
+        if found:
+            LOGGER.info(
+                f"yolo-starnet: {name} is {Path(found).resolve()}, a file of yours, not the config of that name"
+            )
+        elif not hard and configs.unscaled(name) != name and not original(configs.unscaled(name), hard=False):
+            return str(configs.find(name, table))  # the next question would be without the scale
+        return found
+
+    return [_set(tasks, "check_yaml", check_yaml)]
 
 
 def _patch_check_file() -> list[Undo]:
     """Resolve the name of the built-in data set where Ultralytics looks for data YAML files."""
-    return _patch_lookup(data_utils, "check_file", demo.find)
+    original = _function(data_utils, "check_file", ("file", "suffix"))
+    signature = inspect.signature(original)
+
+    @functools.wraps(original)
+    def check_file(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return original(*args, **kwargs)
+        except FileNotFoundError:
+            found = demo.find(str(signature.bind(*args, **kwargs).arguments["file"]))
+            if found is None:
+                raise
+            return str(found)
+
+    return [_set(data_utils, "check_file", check_file)]
 
 
 def _patch_generate_ddp_file() -> list[Undo]:
@@ -219,28 +259,6 @@ def _allow_safe_loading() -> list[Undo]:
         torch.serialization.add_safe_globals(kept)
 
     return [undo]
-
-
-def _patch_lookup(owner: ModuleType, name: str, find: Callable[[str], Path | None]) -> list[Undo]:
-    """Ask `find` for a file that the stock lookup cannot find.
-
-    Only where it must be found (`hard=True`): Ultralytics asks softly first for the name with or without its scale,
-    and a file of the user's own must win under either.
-    """
-    original = _function(owner, name, ("file", "suffix"))
-    signature = inspect.signature(original)
-
-    @functools.wraps(original)
-    def lookup(*args: Any, **kwargs: Any) -> Any:
-        try:
-            return original(*args, **kwargs)
-        except FileNotFoundError:
-            found = find(str(signature.bind(*args, **kwargs).arguments["file"]))
-            if found is None:
-                raise
-            return str(found)
-
-    return [_set(owner, name, lookup)]
 
 
 _PATCHES = (
