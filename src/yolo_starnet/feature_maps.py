@@ -27,7 +27,7 @@ class Built:
 
     def __repr__(self) -> str:
         """What the module calls itself, or its class, since a module prints itself on many lines."""
-        return str(getattr(self.net, "name", type(self.net).__name__))
+        return _name(self.net)
 
 
 class FeatureMaps(nn.Module):
@@ -116,8 +116,11 @@ def check(net: nn.Module, in_channels: int, size: tuple[int, int] = PROBE) -> di
     strides = [(size[0] / m.shape[2], size[1] / m.shape[3]) for m in maps]
     found = {int(s): (i, channels[i]) for i, (s, across) in enumerate(strides) if s == across and s in STRIDES}
     if not set(NEEDED) <= set(found):
-        told = ", ".join(f"{s:g}" for s, _ in strides)
-        raise ValueError(f"{_name(net)} has feature maps of strides {told}, expected 8, 16 and 32 among them")
+        told = ", ".join(f"{s:.3g}" if s == across else f"{s:.3g} x {across:.3g}" for s, across in strides)
+        at = (
+            "" if all(s == across for s, across in strides) else f" (H x W) on an image of {size[0]} x {size[1]} pixels"
+        )
+        raise ValueError(f"{_name(net)} has feature maps of strides {told}{at}, expected 8, 16 and 32 among them")
     return found
 
 
@@ -136,4 +139,4 @@ def _describe(maps: object) -> str:
 
 
 def _name(module: object) -> str:
-    return getattr(module, "__name__", type(module).__name__)
+    return str(getattr(module, "name", getattr(module, "__name__", type(module).__name__)))
