@@ -18,6 +18,7 @@ import onnxruntime
 import timm
 import torch
 import ultralytics
+from torch import nn
 from ultralytics import YOLO
 from ultralytics.cfg import get_cfg
 from ultralytics.utils import LOGGER
@@ -94,7 +95,7 @@ def _try(family: str, args: dict[str, Any], folder: Path) -> dict[str, Any]:
         "total": sum(p.numel() for p in model.parameters()),
         "gflops": gflops,
         "learns": all(_learns(model, size) for size in SIZES),
-        "fuse": _fuse(model),
+        "fuse": _fuse(_settled(model)),
         "onnx": _onnx(yolo, folder),
     }
 
@@ -118,6 +119,17 @@ def _learns(model: Any, size: tuple[int, int]) -> bool:
     model.args = args
     moved = any(not torch.equal(a, b) for a, b in zip(before, weights))
     return bool(loss.isfinite()) and moved and all(bool(w.grad.isfinite().all()) for w in weights)
+
+
+def _settled(model: Any) -> Any:
+    """Give every BatchNorm the statistics of a few batches, without which a fresh model's outputs have no scale."""
+    for norm in [m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]:
+        norm.reset_running_stats()
+        norm.momentum = None  # the mean of all batches
+    with torch.no_grad():
+        for _ in range(4):
+            model.train()(torch.rand(4, 3, *SIZES[0]))
+    return model
 
 
 def _fuse(model: Any) -> float:

@@ -10,12 +10,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from .backbones import Backbone
 from .errors import PluginError
 
-MARK = "yolo_starnet_distribution"
-"""The attribute of layer 0 that says which package its backbone came from, for those of other packages."""
+MARK = "yolo_starnet_requires"
+"""The attribute of layer 0 that names the installed package that its backbone came from, and its modules."""
 
 
 def prepare(weight: object, backbones: Mapping[str, Backbone], restricted: bool) -> None:
@@ -48,14 +49,19 @@ def forget_pretrained(checkpoint: object, backbones: Mapping[str, Backbone]) -> 
             rows[0][3]["pretrained"] = False
 
 
+def mark(layer: nn.Module, backbone: Backbone) -> None:
+    """Write into a layer, and so into a checkpoint, which packages it cannot be loaded without."""
+    if backbone.distribution:
+        setattr(layer, MARK, " ".join([backbone.distribution, *sorted(backbone.all_packages)]))
+
+
 def _check_installed(weight: object, pickled: bytes) -> None:
     strings = (arg for _, arg, _ in pickletools.genops(pickled) if isinstance(arg, str))
-    distribution = next((next(strings) for s in strings if s == MARK), "")
-    for module, _ in _globals(pickled):
-        top = module.partition(".")[0]
-        if importlib.util.find_spec(top) is None:
+    distribution, *packages = next((next(strings) for s in strings if s == MARK), "").split()
+    for package in packages:
+        if importlib.util.find_spec(package) is None:
             raise PluginError(
-                f"{weight} was trained on a backbone of the package '{distribution}', whose module '{top}' is not "
+                f"{weight} was trained on a backbone of the package '{distribution}', whose module '{package}' is not "
                 f"installed here; install it (pip install {distribution}) and load the checkpoint again"
             )
 

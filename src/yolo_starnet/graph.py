@@ -65,8 +65,7 @@ def finish(
     backbone = backbones.get(row[2]) if row else None
     if row is None or backbone is None:
         return
-    if backbone.distribution:
-        setattr(layers[0], checkpoints.MARK, backbone.distribution)
+    checkpoints.mark(layers[0], backbone)
     pretrained = row[3].get("pretrained") if isinstance(row[3], Mapping) else None
     if pretrained and backbone.load_weights:
         try:
