@@ -1,19 +1,49 @@
 """Config names: which file a name stands for."""
 
-import threading
+import os
+import re
 from pathlib import Path
 
 import pytest
+import torch
+import ultralytics
 import yaml
 from ultralytics import YOLO
+from ultralytics.nn import tasks
 from ultralytics.nn.tasks import yaml_model_load
 
 import yolo_starnet
 from conftest import REFERENCE
 from yolo_starnet import configs
 from yolo_starnet.errors import ConfigError
+from yolo_starnet.starnet import VARIANTS
 
 PARAMETERS = {"n": 2_624_080, "s": 9_458_752, "m": 20_114_688, "l": 25_372_160, "x": 56_966_176}  # of stock YOLO11
+
+
+def names(stock: str) -> list[str]:
+    """The config names of a shipped file: every scale on every variant."""
+    parts = re.fullmatch(r"(yolov?\d+)-starnet(.*)", stock)
+    return [f"{parts[1]}{scale}-{backbone}{parts[2]}" for scale in PARAMETERS for backbone in VARIANTS]
+
+
+SHIPPED = sorted(file.name for file in configs.CONFIGS.glob("*.yaml"))
+
+
+def test_four_families_with_their_tasks_are_shipped_and_shadow_nothing():
+    every = [name for stock in SHIPPED for name in names(stock)]
+    assert len(every) == len(set(every)) == 770
+    assert not set(every) & set(configs.stock_names())
+    assert all(Path(tasks.check_yaml(n)) == configs.stock_file(n) for n in configs.stock_names())
+
+
+@pytest.mark.parametrize("stock", SHIPPED)
+def test_every_scale_and_variant_of_a_shipped_config_builds(stock: str):
+    for name in names(stock):
+        model = yaml_model_load(name)
+        with torch.device("meta"):  # no memory, no time: layers and channels are all that is asked
+            layers, _ = tasks.parse_model(model, 3, verbose=False)
+        assert type(layers[4]).__name__ == "StarStage"
 
 
 def test_the_shipped_config_is_the_reference_with_a_row_that_follows_the_scale():
@@ -46,13 +76,59 @@ def test_a_file_of_the_users_own_wins(name: str):
     assert yaml_model_load("yolo11n-starnet.yaml")["nc"] == 17
 
 
+@pytest.mark.parametrize("name", ["yolo11n-starnet.yaml", "yolo11-starnet.yaml"], ids=["with scale", "without scale"])
+def test_the_log_says_when_a_file_of_the_users_own_wins(name: str, log: list[str]):
+    yaml_model_load("yolo11n-starnet.yaml")
+    assert not any("a file of yours" in line for line in log)
+    Path(name).write_text(REFERENCE)
+    yaml_model_load("yolo11n-starnet.yaml")
+    assert sum(f"yolo-starnet: {name} is {Path(name).resolve()}, a file of yours" in line for line in log) == 1
+
+
 @pytest.mark.parametrize(
-    ("name", "nearest"),
-    [("yolo11-starnet_s9.yaml", "yolo11-starnet_s4.yaml"), ("yolo99-starnet.yaml", "yolo11-starnet.yaml")],
+    ("name", "stock"),
+    [
+        ("yolo26n-starnet_s050-p2.yaml", "yolo26-p2.yaml"),
+        ("yolov10n-starnet.yaml", "yolov10n.yaml"),
+        ("yolov9c-starnet-seg.yaml", "yolov9c-seg.yaml"),
+        ("yoloe-26s-starnet-seg.yaml", "yoloe-26-seg.yaml"),
+        ("yolov8m-starnet-worldv2.yaml", "yolov8-worldv2.yaml"),
+        ("rtdetr-l-starnet_s3.yaml", "rtdetr-l.yaml"),
+    ],
 )
-def test_a_name_that_stands_for_nothing_is_refused_with_the_nearest(name: str, nearest: str):
-    with pytest.raises(ConfigError, match=f"no config '{name}'; there are .*{nearest}"):
+def test_any_other_stock_model_is_grafted_on_first_use(name: str, stock: str, monkeypatch, tmp_path: Path):
+    monkeypatch.setattr(configs, "USER_CONFIG_DIR", tmp_path)
+    found = yaml_model_load(name)
+    assert [row[1:] for row in found["head"]] == [row[1:] for row in yaml_model_load(stock)["head"]]
+    (kept,) = tmp_path.rglob("*.yaml")
+    assert kept.parent.name == f"{ultralytics.__version__}-{yolo_starnet.__version__}"
+    written = kept.stat().st_mtime_ns
+    assert yaml_model_load(name) == found
+    assert kept.stat().st_mtime_ns == written
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("yolo11-starnet_s9.yaml", "no backbone 'starnet_s9'; the nearest are starnet_s4"),
+        ("yolo99-starnet.yaml", "has no yolo99.yaml; there are yolov9t-starnet.yaml"),
+        ("yolo11n-starnet-sgm.yaml", "has no yolo11n-sgm.yaml; there are yolo11-starnet-seg.yaml"),
+    ],
+)
+def test_a_name_that_stands_for_nothing_is_refused_with_the_nearest(name: str, reason: str):
+    with pytest.raises(ConfigError, match=f"no config '{name}': .*{reason}"):
         YOLO(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "first"),
+    [("yolo26n-starnet.yaml", "8.4.0"), ("yolo26n-starnet-depth.yaml", "8.4.104"), ("yolov10n-starnet.yaml", "8.2.38")],
+)
+def test_a_family_that_the_release_is_too_old_for_says_from_which_it_exists(name: str, first: str, monkeypatch):
+    monkeypatch.setattr(ultralytics, "__version__", "8.2.0")
+    monkeypatch.setattr(configs, "_stock_files", lambda: {"yolov8.yaml": Path("yolov8.yaml")})
+    with pytest.raises(ConfigError, match=f"exists from Ultralytics {first} on, the installed Ultralytics is 8.2.0"):
+        configs.find(name, VARIANTS)
 
 
 @pytest.mark.parametrize("name", ["folder/yolo11n-starnet.yaml", "yolo11n-nothing.yaml", "mine.yaml"])
@@ -62,19 +138,21 @@ def test_other_names_are_left_to_ultralytics(name: str):
     assert not isinstance(error.value, ConfigError)
 
 
-def test_a_config_made_on_first_use_is_whole_for_everyone_at_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
-    monkeypatch.setattr(configs, "USER_CONFIG_DIR", tmp_path)
-    found = []
-
-    def ask() -> None:
-        for _ in range(20):
-            file = configs.find("yolo11n-starnet_s3.yaml", ["starnet_s3"])
-            found.append(yaml.safe_load(file.read_text())["backbone"][0][2])
-
-    threads = [threading.Thread(target=ask) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert found == ["starnet_s3"] * 160
-    assert [p.name for p in (tmp_path / "yolo_starnet").iterdir()] == ["yolo11-starnet_s3.yaml"]
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+def test_a_config_made_on_first_use_is_whole_for_eight_processes_at_once(tmp_path: Path, python):
+    code = (
+        "import os, yaml; from yolo_starnet import configs\n"
+        "gate, open_gate = os.pipe()\n"
+        "children = []\n"
+        "for _ in range(8):\n"
+        "    child = os.fork()\n"
+        "    if not child:\n"
+        "        os.close(open_gate); os.read(gate, 1)\n"
+        "        file = configs.find('yolo11n-starnet_s3.yaml', ['starnet_s3'])\n"
+        "        os._exit(0 if yaml.safe_load(file.read_text())['backbone'][0][2] == 'starnet_s3' else 1)\n"
+        "    children.append(child)\n"
+        "os.close(open_gate)\n"  # all eight go at once
+        "assert [os.waitpid(child, 0)[1] for child in children] == [0] * 8"
+    )
+    python("-c", code, YOLO_CONFIG_DIR=str(tmp_path))
+    assert [p.name for p in tmp_path.rglob("*starnet_s3*")] == ["yolo11-starnet_s3.yaml"]

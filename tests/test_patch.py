@@ -1,7 +1,10 @@
 """What importing the package does to Ultralytics, and that all of it can be undone."""
 
 import itertools
+from concurrent.futures import ThreadPoolExecutor
+from copy import deepcopy
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -227,14 +230,15 @@ def test_a_row_that_takes_the_wrong_level_is_named_when_the_model_is_built(refer
     assert "multiples" not in str(error.value)
 
 
-def test_threads_build_stock_and_starnet_models_at_once():
-    from concurrent.futures import ThreadPoolExecutor
+@pytest.mark.slow
+def test_eight_threads_build_stock_and_starnet_models_at_once_for_200_rounds():
+    models = [tasks.yaml_model_load(n) for n in ("yolo11n.yaml", "yolo11n-starnet.yaml", "yolo11n-starnet_s050.yaml")]
 
-    names = ["yolo11n.yaml", "yolo11n-starnet.yaml", "yolo11n-starnet_s050.yaml"]
+    def count(model: dict[str, Any]) -> int:
+        layers, _ = tasks.parse_model(deepcopy(model), 3, verbose=False)
+        return sum(p.numel() for p in layers.parameters())
 
-    def count(name: str) -> tuple[str, int]:
-        return name, sum(p.numel() for p in tasks.DetectionModel(name, verbose=False).parameters())
-
+    expected = [count(model) for model in models]
     with ThreadPoolExecutor(8) as pool:
-        found = set(pool.map(count, itertools.islice(itertools.cycle(names), 24)))
-    assert len(found) == len(names)
+        found = list(pool.map(count, itertools.islice(itertools.cycle(models), 8 * 200)))
+    assert found == list(itertools.islice(itertools.cycle(expected), 8 * 200))

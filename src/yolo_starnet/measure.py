@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+import ultralytics
 import yaml
-from ultralytics import RTDETR, YOLO
-from ultralytics.engine.model import Model
 from ultralytics.nn import tasks
 from ultralytics.utils import LOGGER
 
@@ -59,13 +58,14 @@ class Figures(NamedTuple):
         return f"summary: {counts}, {self.gflops:.1f} GFLOPs"
 
 
-def figures(file: str | Path, kind: type[Model] = YOLO) -> Figures:
-    """Build a model, as `kind(file)` does, and count."""
+def figures(file: str | Path, kind: str = "YOLO") -> Figures:
+    """Build a model, as `YOLO(file)`, or another class of Ultralytics' that `kind` names, does, and count."""
     level = LOGGER.level
     LOGGER.setLevel(logging.ERROR)
     try:
         with torch.random.fork_rng(devices=[]):
-            model: Any = kind(file).model
+            # Looked up only now: this module may be imported while Ultralytics itself is, before it has these.
+            model = getattr(ultralytics, kind)(file).model
             return Figures(*model.info())
     finally:
         LOGGER.setLevel(level)
@@ -79,7 +79,7 @@ def figures_by_scale(model: Mapping[str, Any], name: str) -> dict[str, Figures]:
         name: A file name without a scale, since Ultralytics tells some kinds of models by their names.
     """
     found = {}
-    kind = RTDETR if model["head"][-1][2] == "RTDETRDecoder" else YOLO
+    kind = "RTDETR" if model["head"][-1][2] == "RTDETRDecoder" else "YOLO"
     for scale, constants in (model.get("scales") or {"": None}).items():
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder, name)
