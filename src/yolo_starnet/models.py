@@ -49,7 +49,19 @@ def table(
     for name in ("", *names):
         on = graft.graft(model, measure.strides(model), name).model if name else model
         cells = [f"{f.parameters / 1e6:.2f} / {f.gflops:.1f}" for f in measure.figures_by_scale(on, base.name).values()]
-        yield "".join([f"{name or '(stock)':<16}", *(f"{cell:>16}" for cell in cells)])
+        weights = _pretrained(backbones[name]) if name else ""
+        yield "".join([f"{name or '(stock)':<16}", *(f"{cell:>16}" for cell in cells), f"   {weights}"]).rstrip()
+
+
+def _pretrained(backbone: Backbone) -> str:
+    """What ImageNet weights there are for a backbone, as it says itself when asked for them; none are fetched."""
+    if backbone.load_weights is None:
+        return ""
+    try:
+        backbone.build(3, width=1.0, pretrained=True)
+    except ValueError:
+        return "no"
+    return "{width: 1.0, pretrained: true}"
 
 
 def _base(family: str, task: str) -> Path:
