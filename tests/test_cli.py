@@ -53,17 +53,32 @@ def test_train_without_data_takes_the_built_in_set_and_a_recipe_that_fits_it(
     argv: list[str], passed_on: dict[str, Any]
 ):
     assert cli.main(argv) == 0
-    assert passed_on == {"mode": "train", "model": cli.DEFAULT_MODEL, "data": "shapes", **demo.RECIPE}
+    assert passed_on == {"mode": "train", "model": cli.DEFAULT_MODEL, "data": "shapes", **demo.SETS["detect"].recipe}
+
+
+@pytest.mark.parametrize("task", [task for task in cli.MODELS if task in cfg.TASKS])
+def test_every_task_has_a_model_and_a_built_in_set_of_its_own(task: str, passed_on: dict[str, Any]):
+    assert cli.main([task, "train"]) == 0
+    ours = demo.SETS[task]
+    assert passed_on.pop("task", task) == task
+    assert passed_on == {"mode": "train", "model": cli.MODELS[task], "data": ours.name, **ours.recipe}
+    assert YOLO(cli.MODELS[task]).task == task
+
+
+def test_a_checkpoint_is_trained_on_what_it_was_trained_on(passed_on: dict[str, Any], trained: Path):
+    assert cli.main(["train", f"model={trained / 'weights' / 'last.pt'}", "epochs=1"]) == 0
+    assert "lr0" not in passed_on
 
 
 def test_what_the_user_says_wins_over_the_recipe(passed_on: dict[str, Any]):
     assert cli.main(["train", "epochs=1", "model=yolo11s-starnet.yaml"]) == 0
-    assert passed_on == {"mode": "train", "data": "shapes", **demo.RECIPE, "model": "yolo11s-starnet.yaml", "epochs": 1}
+    expected = {"mode": "train", "data": "shapes", **demo.SETS["detect"].recipe}
+    assert passed_on == {**expected, "model": "yolo11s-starnet.yaml", "epochs": 1}
 
 
-def test_other_tasks_are_left_to_ultralytics(passed_on: dict[str, Any]):
+def test_a_stock_model_is_trained_on_the_built_in_set_of_its_task(passed_on: dict[str, Any]):
     assert cli.main(["train", "model=yolo11n-cls.yaml"]) == 0
-    assert passed_on["data"] == cfg.TASK2DATA["classify"]
+    assert passed_on["data"] == "shapes-cls"
 
 
 @pytest.mark.parametrize("command", ["version", "cfg", "help", "settings", "checks"])

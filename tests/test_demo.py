@@ -1,29 +1,56 @@
-"""The built-in data set: the same everywhere, and labelled right."""
+"""The built-in data sets: the same everywhere, found by name, and read by Ultralytics without a complaint."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 import yaml
+from ultralytics import cfg
+from ultralytics.data import ClassificationDataset, build_yolo_dataset
+from ultralytics.data import utils as data_utils
 from ultralytics.data.utils import check_det_dataset
 
 from yolo_starnet import demo
 from yolo_starnet.errors import ConfigError
+from yolo_starnet.shapes import CLASSES
+
+TASKS = [t for t in demo.SETS if t in cfg.TASKS]
+LABELLED = [t for t in TASKS if t != "classify"]
 
 
-def test_drawing_again_gives_the_same_image_and_shapes():
-    (first, shapes), (second, again) = (demo.draw(np.random.default_rng(7)) for _ in range(2))
-    assert np.array_equal(first, second)
-    assert [s.label for s in shapes] == [s.label for s in again]
+@pytest.fixture
+def few(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """An empty folder for data sets of six images each."""
+    monkeypatch.setattr(demo, "settings", {"datasets_dir": str(tmp_path / "sets")})
+    monkeypatch.setattr(demo, "SPLITS", {"train": 4, "val": 2})
+    return tmp_path / "sets"
 
 
-@pytest.mark.parametrize("name", ["shapes", "shapes.yaml"])
-def test_ultralytics_finds_it_by_name(name: str):
-    data = check_det_dataset(name)
-    assert list(data["names"].values()) == list(demo.CLASSES)
+def contents(folder: Path) -> dict[Path, bytes]:
+    return {f.relative_to(folder): f.read_bytes() for f in folder.rglob("*") if f.is_file()}
+
+
+@pytest.mark.parametrize("task", demo.SETS)
+def test_drawing_again_gives_the_same_files(few: Path, task: str):
+    first = demo.dataset(task).parent.rename(few / "first")
+    assert contents(demo.dataset(task).parent) == contents(first)
+
+
+@pytest.mark.parametrize("task", LABELLED)
+@pytest.mark.parametrize("suffix", ["", ".yaml"])
+def test_ultralytics_finds_it_by_name(few: Path, task: str, suffix: str):
+    data = check_det_dataset(demo.SETS[task].name + suffix)
     for split, count in demo.SPLITS.items():
         assert len(list(Path(data[split]).glob("*.jpg"))) == count
+    assert [f.name for f in few.iterdir()] == [f"yolo-starnet-{demo.SETS[task].name}-1"], "another set was drawn, too"
+
+
+def test_ultralytics_finds_that_for_classification_by_name(few: Path):
+    data = data_utils.check_cls_dataset("shapes-cls")
+    assert data["names"] == dict(enumerate(CLASSES))
+    assert Path(data["val"]).parent.parent == few
 
 
 def test_a_users_own_shapes_yaml_wins(tmp_path: Path):
@@ -31,29 +58,67 @@ def test_a_users_own_shapes_yaml_wins(tmp_path: Path):
     assert check_det_dataset("shapes.yaml")["names"] == {0: "mine"}
 
 
-def test_every_class_and_many_sizes_occur_and_boxes_hold_their_shapes():
-    folder = demo.dataset().parent
-    rows = [
-        np.loadtxt(file, ndmin=2) for split in demo.SPLITS for file in sorted((folder / "labels" / split).glob("*.txt"))
-    ]
-    labels = np.concatenate(rows)
-    assert set(labels[:, 0].astype(int)) == set(range(len(demo.CLASSES)))
-    assert labels[:, 1:].min() >= 0
-    assert (labels[:, 1:3] + labels[:, 3:] / 2).max() <= 1 + 1e-6
-    assert labels[:, 3].max() > 3 * labels[:, 3].min()
+def test_a_users_own_folder_for_classification_wins(few: Path, tmp_path: Path):
+    for split in ("train", "val"):
+        (tmp_path / "shapes-cls" / split / "mine").mkdir(parents=True)
+        cv2.imwrite(str(tmp_path / "shapes-cls" / split / "mine" / "0.jpg"), np.zeros((8, 8, 3), np.uint8))
+    assert data_utils.check_cls_dataset("shapes-cls")["names"] == {0: "mine"}
+    assert not few.exists()
 
 
-def test_a_box_frames_what_was_painted():
-    rng, differences = np.random.default_rng(3), []
-    for _ in range(100):
-        shape, image = demo._shape(rng), np.zeros((demo.SIZE, demo.SIZE, 3), np.uint8)
-        if shape.outline.min() < 4 or shape.outline.max() > demo.SIZE - 4:
-            continue
-        demo._paint(image, shape.outline, rng)
-        ys, xs = np.nonzero(image.max(2))
-        differences.append(shape.box - [xs.min(), ys.min(), xs.max() + 1, ys.max() + 1])
-    assert np.abs(differences).max() <= 3  # smooth edges reach into the next pixel
-    assert np.abs(np.mean(differences, 0).reshape(2, 2).sum(0)).max() <= 0.6  # as far on either side
+@pytest.mark.parametrize("task", LABELLED)
+def test_ultralytics_reads_every_label_and_finds_none_corrupt(task: str):
+    data = check_det_dataset(demo.SETS[task].name)
+    dataset = build_yolo_dataset(cfg.get_cfg(overrides={"task": task, "imgsz": 64}), data["val"], 2, data, mode="val")
+    assert len(dataset.labels) == demo.SPLITS["val"]
+    kind = {"semantic": "masks", "depth": "depth"}.get(task, "labels")
+    files = sorted((demo.dataset(task).parent / kind / "val").iterdir())
+    cache = data_utils.load_dataset_cache_file(files[0].parent.with_suffix(".cache"))
+    found, missing, empty, corrupt = cache["results"][:4]
+    assert (found, missing, empty, corrupt, cache["msgs"]) == (demo.SPLITS["val"], 0, 0, 0, [])
+    if kind == "labels":
+        assert sum(len(label["cls"]) for label in dataset.labels) == sum(len(f.read_text().splitlines()) for f in files)
+    batch = dataset.collate_fn([dataset[i] for i in range(2)])
+    target = {"segment": "masks", "pose": "keypoints", "semantic": "semantic_mask", "depth": "depth"}.get(
+        task, "bboxes"
+    )
+    assert batch[target].shape[0] > 0
+    assert batch[target].isfinite().all()
+
+
+def test_ultralytics_reads_every_image_for_classification():
+    folder = demo.dataset("classify").parent / "val"
+    dataset = ClassificationDataset(str(folder), cfg.get_cfg(overrides={"task": "classify", "imgsz": 64}))
+    assert len(dataset.samples) == demo.SPLITS["val"]
+    assert {Path(f).parent.name for f, *_ in dataset.samples} == set(CLASSES)
+
+
+@pytest.mark.parametrize("task", ["detect", "obb"])
+def test_every_class_and_many_sizes_occur(task: str):
+    folder = demo.dataset(task).parent / "labels" / "train"
+    labels = np.concatenate([np.loadtxt(file, ndmin=2) for file in sorted(folder.iterdir())])
+    assert set(labels[:, 0].astype(int)) == set(range(len(CLASSES)))
+    assert labels[:, 1:].min() >= -1e-6
+    assert labels[:, 1:].max() <= 1 + 1e-6
+    if task == "detect":
+        assert (labels[:, 1:3] + labels[:, 3:] / 2).max() <= 1 + 1e-6
+        assert labels[:, 3].max() > 3 * labels[:, 3].min()
+
+
+def test_the_sets_for_detection_segmentation_and_semantic_segmentation_show_the_same(few: Path):
+    folders = [demo.dataset(task).parent / "images" for task in ("detect", "segment", "semantic")]
+    assert contents(folders[0]) == contents(folders[1]) == contents(folders[2])
+
+
+def test_distances_are_those_of_shapes_of_one_size_before_a_wall(few: Path):
+    file = demo.dataset("depth").parent / "depth" / "val" / "000.npy"
+    metres = np.load(file)
+    assert metres.shape == (256, 256)
+    assert metres.max() == 4
+    for distance in np.unique(metres[metres < 4]):
+        ys, xs = np.nonzero(metres == distance)
+        across = max(np.ptp(ys), np.ptp(xs)) + 1  # 1.7 to 2 radii, by its class and turn
+        assert 1.3 < across * distance / (0.3 * 256) < 2.1
 
 
 def test_train_and_val_share_no_image():
@@ -62,14 +127,26 @@ def test_train_and_val_share_no_image():
     assert not train & val
 
 
-def test_a_folder_that_holds_something_else_is_named_and_left_alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
-    monkeypatch.setattr(demo, "settings", {"datasets_dir": str(tmp_path)})
-    (tmp_path / demo._FOLDER).mkdir()
-    (tmp_path / demo._FOLDER / "mine.txt").write_text("keep")
+def test_several_that_ask_at_once_get_one_whole_set(few: Path):
+    with ThreadPoolExecutor(4) as pool:
+        files = list(pool.map(demo.dataset, ["segment"] * 4))
+    assert len(set(files)) == 1
+    assert len(list(files[0].parent.rglob("*.txt"))) == sum(demo.SPLITS.values())
+    assert list(few.iterdir()) == [files[0].parent]
+
+
+@pytest.mark.parametrize("task", ["detect", "classify"])
+def test_a_folder_that_holds_something_else_is_named_and_left_alone(few: Path, task: str):
+    folder = few / f"yolo-starnet-{demo.SETS[task].name}-1"
+    folder.mkdir(parents=True)
+    (folder / "mine.txt").write_text("keep")
     with pytest.raises(ConfigError, match="cannot be put at"):
-        demo.dataset()
-    assert [p.name for p in tmp_path.rglob("*")] == [demo._FOLDER, "mine.txt"]
+        demo.dataset(task)
+    assert [p.name for p in few.rglob("*")] == [folder.name, "mine.txt"]
 
 
-def test_its_yaml_holds_no_path_of_this_machine():
-    assert yaml.safe_load(demo.dataset().read_text())["train"] == "images/train"
+def test_its_yaml_holds_no_path_of_this_machine(few: Path):
+    for task in demo.SETS:
+        said = yaml.safe_load(demo.dataset(task).read_text())
+        assert said["train"] == ("train" if task == "classify" else "images/train")
+        assert "path" not in said

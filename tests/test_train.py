@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from ultralytics import YOLO
+from ultralytics import YOLO, cfg
+from ultralytics.engine.trainer import BaseTrainer
 
 from conftest import train
 from yolo_starnet import cli, demo
@@ -87,6 +88,58 @@ def test_the_reference_yaml_trains_on_any_number_of_classes(nc: int, reference: 
     Path("data.yaml").write_text(f"path: {data}\ntrain: images/train\nval: images/val\nnames:\n{names}")
     run = train(reference, tmp_path, epochs=1, data="data.yaml", fraction=0.1, single_cls=nc == 1)
     assert YOLO(run / "weights" / "last.pt").model.nc == nc
+
+
+FREEZES_STATISTICS = hasattr(BaseTrainer, "_model_train")
+"""Later releases keep the BatchNorms of frozen layers in eval mode, earlier ones only their weights."""
+
+
+@pytest.mark.parametrize("model", ["yolo11n-starnet.yaml", "yolo11n-timm_lcnet_050.yaml"])
+def test_freeze_5_is_the_backbone_and_its_statistics_stay(model: str, tmp_path: Path):
+    first = train(model, tmp_path, epochs=1, fraction=0.1) / "weights" / "last.pt"
+    again = train(first, tmp_path / "again", epochs=1, fraction=0.1, freeze=5) / "weights" / "last.pt"
+    before, after = (YOLO(file).model.state_dict() for file in (first, again))
+    moved = {key for key in before if not torch.equal(before[key], after[key])}
+    backbone = {key for key in moved if key.startswith(tuple(f"model.{i}." for i in range(5)))}
+    assert moved - backbone
+    statistics = () if FREEZES_STATISTICS else ("running_mean", "running_var", "num_batches_tracked")
+    assert not {key for key in backbone if not key.endswith(statistics)}
+
+
+FIELDS = {
+    "segment": "masks",
+    "pose": "keypoints",
+    "obb": "obb",
+    "classify": "probs",
+    "semantic": "semantic_mask",
+    "depth": "depth",
+}
+"""Where the results of each task hold what it finds."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("task", [task for task in cli.MODELS if task in cfg.TASKS and task != "detect"])
+def test_every_task_trains_validates_predicts_and_exports_by_the_command_line(task: str, tmp_path: Path):
+    small = ["epochs=1", "imgsz=64", "fraction=0.1", "workers=0", "plots=False", "warmup_bias_lr=0", "lr0=0.001"]
+    assert cli.main([task, "train", *small, f"project={tmp_path}", "name=run"]) == 0
+    best = tmp_path / "run" / "weights" / "best.pt"
+    assert len((tmp_path / "run" / "results.csv").read_text().splitlines()) == 2  # validated once
+    picture = next(demo.pictures(task).glob("*.jpg"))
+    assert cli.main([task, "predict", f"model={best}", f"source={picture}", "imgsz=64", f"project={tmp_path}"]) == 0
+    assert list(tmp_path.glob(f"predict*/{picture.name}"))
+    file = YOLO(best).export(format="onnx", imgsz=64, simplify=False)
+    yolo = YOLO(best).predict(picture, imgsz=64, rect=False, conf=0.0, verbose=False)[0]
+    onnx = YOLO(file, task=task).predict(picture, imgsz=64, conf=0.0, verbose=False)[0]
+    field = FIELDS[task]
+    expected, found = (torch.as_tensor(getattr(result, field).data).float() for result in (yolo, onnx))
+    assert expected.numel() > 0
+    assert found.shape[1:] == expected.shape[1:]
+    if task in {
+        "classify",
+        "semantic",
+        "depth",
+    }:  # the others choose by confidence, of which a model this young has none
+        assert (found - expected).abs().mean() <= 1e-3 * expected.abs().max().clamp(min=1)
 
 
 @pytest.mark.slow

@@ -17,10 +17,21 @@ from . import commands, demo
 from .errors import YOLOStarNetError
 
 DEFAULT_MODEL = "yolo11n-starnet.yaml"
+MODELS = {
+    "detect": DEFAULT_MODEL,
+    "segment": "yolo11n-starnet-seg.yaml",
+    "pose": "yolo11n-starnet-pose.yaml",
+    "obb": "yolo11n-starnet-obb.yaml",
+    "classify": "yolo11n-starnet-cls.yaml",
+    "semantic": "yolo26n-starnet-sem.yaml",
+    "depth": "yolo26n-starnet-depth.yaml",
+}
+"""What is trained for each task where the user has not said."""
 HELP = f"""
     yolo-starnet takes the arguments of 'yolo' and knows StarNet models by name:
 
         yolo-starnet train                                         # {DEFAULT_MODEL} on built-in data, offline
+        yolo-starnet segment train                                 # so, too, pose, obb, classify, semantic, depth
         yolo-starnet train model={DEFAULT_MODEL} data=coco8.yaml
         yolo-starnet predict model=runs/detect/train/weights/best.pt source=image.jpg
         yolo-starnet models                                        # every backbone at every scale, with GFLOPs
@@ -72,22 +83,30 @@ def _given(args: list[str]) -> dict[str, str]:
 
 
 def _defaults(given: dict[str, str]) -> dict[str, Any]:
-    """What a training needs and `given` leaves out: a StarNet model and, for detection, the built-in data."""
+    """What a training needs and `given` leaves out: a StarNet model, and the built-in data of its task."""
     mode = next((m for m in cfg.MODES if m in given), given.get("mode"))
     if mode != "train" or given.keys() & {"cfg", "resume"}:
         return {}
-    task = next((t for t in cfg.TASKS if t in given), given.get("task"))
-    if task not in {None, "detect"}:
-        return {}
-    added: dict[str, Any] = {} if "model" in given else {"model": DEFAULT_MODEL}
-    if "data" not in given and (added or YOLO(given["model"]).task == "detect"):
-        added["data"] = "shapes"
-        added.update({k: v for k, v in demo.RECIPE.items() if k not in given})
+    task = next((t for t in cfg.TASKS if t in given), given.get("task", "detect"))
+    if task not in MODELS:
+        return {}  # Ultralytics has its own words for it
+    added: dict[str, Any] = {}
+    if "model" not in given:
+        added["model"] = MODELS[task]
+    elif "data" not in given:
+        model = YOLO(given["model"])
+        if model.overrides.get("data"):
+            return {}  # a checkpoint knows what it was trained on
+        task = str(model.task)
+    if "data" not in given:
+        added["data"] = demo.SETS[task].name
+        added.update({k: v for k, v in demo.SETS[task].recipe.items() if k not in given})
     return added
 
 
 def _train_on_demo(added: dict[str, Any]) -> None:
     """Say what was chosen and why, train, and close with what to run next."""
+    task = next(t for t, d in demo.SETS.items() if d.name == added["data"])
     chosen = " ".join(f"{k}={v}" for k, v in added.items())
     LOGGER.info(
         f"yolo-starnet: no data given, so training on built-in images of shapes, with\n    {chosen}\n{demo.REASON}"
@@ -108,9 +127,10 @@ def _train_on_demo(added: dict[str, Any]) -> None:
     finally:
         for event, callback in added_callbacks:
             default_callbacks[event].remove(callback)
+    yours = "your-folder" if task == "classify" else "your-data.yaml"
     for weights in best:
         LOGGER.info(
             "\nNext, look at what it finds, and train on data of your own:\n"
-            f"    yolo-starnet predict model={weights} source={demo.dataset().parent / 'images' / 'val'}\n"
-            f"    yolo-starnet train model={DEFAULT_MODEL} data=your-data.yaml epochs=100"
+            f"    yolo-starnet predict model={weights} source={demo.pictures(task)}\n"
+            f"    yolo-starnet train model={MODELS[task]} data={yours} epochs=100"
         )

@@ -1,25 +1,30 @@
-"""The built-in data set: shapes on textured backgrounds, drawn here, so that training needs no download."""
+"""The built-in data sets, one for each task: drawn here, so that training needs no download."""
 
 from __future__ import annotations
 
 import os
 import shutil
 import tempfile
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
+import yaml
 from ultralytics import settings
 
 from .errors import ConfigError
+from .shapes import CLASSES, KEYPOINTS, SIZE, Shape, Style, cover, draw, visible
 
-CLASSES = ("circle", "square", "star")
-SIZE = 256
-"""Height and width of the images, in pixels."""
 SPLITS = {"train": 256, "val": 64}
 """Images in each split."""
-RECIPE = {
+REASON = """Chosen to learn from scratch in about three minutes on two CPU cores: small images, a step of the optimizer
+for every batch of 8 (nbs=8), the high learning rate that StarNet likes, and no mosaic, which pays in long trainings
+only. Give any of them to change it."""
+_VERSION = 1  # counts up when the drawing changes, so that no cached set mixes two
+_RECIPE = {
     "epochs": 18,
     "imgsz": 160,
     "batch": 8,
@@ -30,49 +35,62 @@ RECIPE = {
     "cls": 2.0,
     "mosaic": 0.0,
 }
-"""What to train with on this set where the user has not said."""
-REASON = """Chosen to learn from scratch in under three minutes on two CPU cores: small images, a step of the optimizer
-for every batch of 8 (nbs=8), the high learning rate that StarNet likes, more weight on telling classes apart (cls),
-and no mosaic, which pays in long trainings only. Give any of them to change it."""
-_FOLDER = "yolo-starnet-shapes-1"  # counts up when the drawing changes, so that no cached set mixes two
-_NAMES = {"shapes", "shapes.yaml"}
 
 
 @dataclass(frozen=True)
-class Shape:
-    """One drawn object: its index into `CLASSES` and its outline in pixels, N x 2 (x, y)."""
+class DataSet:
+    """A built-in data set.
 
-    label: int
-    outline: np.ndarray
+    Attributes:
+        name: What `data=` takes, with or without `.yaml`.
+        recipe: What to train with on it where the user has not said.
+        label: From the shapes of an image to what its label file holds: the text of a .txt, the class of each pixel
+            (uint8, a .png), or their distances in metres (float16, a .npy). None where the folder is the label.
+        style: How its images are drawn.
+        keys: What its YAML tells besides where the images are.
+    """
 
-    @property
-    def box(self) -> np.ndarray:
-        """The part of its bounding box that lies in the image: x1, y1, x2, y2 in pixels."""
-        return np.concatenate([self.outline.min(0), self.outline.max(0)]).clip(0, SIZE)
+    name: str
+    recipe: dict[str, Any]
+    label: Callable[[list[Shape]], str | np.ndarray] | None
+    style: Style = field(default_factory=Style)
+    keys: dict[str, Any] = field(default_factory=dict)
 
 
 def find(name: str) -> Path | None:
-    """The data YAML of the built-in set where `name` is `shapes` or `shapes.yaml`, else None."""
-    return dataset() if name in _NAMES else None
+    """The YAML of the built-in set that `name` stands for; None where it is none, or that for classification.
+
+    Ultralytics takes a folder there, see `find_folder`.
+    """
+    task = next((t for t, s in SETS.items() if name in {s.name, f"{s.name}.yaml"}), "classify")
+    return None if task == "classify" else dataset(task)
 
 
-def dataset() -> Path:
-    """Draw the data set where Ultralytics keeps data sets, unless it is there, and return its YAML file.
+def find_folder(name: str) -> Path | None:
+    """The folder of the built-in set for classification where `name` means it and no folder of the user's."""
+    if name != SETS["classify"].name or Path(name).is_dir() or (Path(settings["datasets_dir"]) / name).is_dir():
+        return None
+    return dataset("classify").parent
+
+
+def dataset(task: str = "detect") -> Path:
+    """Draw the set of a task where Ultralytics keeps data sets, unless it is there, and return its YAML file.
 
     The same images and labels come out every time. Several processes may call it at once.
 
     Raises:
         ConfigError: Its folder exists without its YAML file, so something else lies there.
     """
-    folder = Path(settings["datasets_dir"]) / _FOLDER
-    file = folder / "shapes.yaml"
+    ours = SETS[task]
+    folder = Path(settings["datasets_dir"]) / f"yolo-starnet-{ours.name}-{_VERSION}"
+    file = folder / f"{ours.name}.yaml"
     if file.is_file():
         return file
     folder.parent.mkdir(parents=True, exist_ok=True)
     # Drawn beside its place and renamed, so that nobody ever sees half a data set.
-    part = Path(tempfile.mkdtemp(prefix=f"{_FOLDER}-", dir=folder.parent))
+    part = Path(tempfile.mkdtemp(prefix=f"{folder.name}-", dir=folder.parent))
     try:
-        _write(part)
+        _write(ours, part)
         part.chmod(0o755)  # mkdtemp's are private, a data set is not
         os.rename(part, folder)
     except OSError as error:
@@ -83,78 +101,94 @@ def dataset() -> Path:
     return file
 
 
-def draw(rng: np.random.Generator) -> tuple[np.ndarray, list[Shape]]:
-    """Draw one image.
-
-    Returns:
-        The image, `SIZE` x `SIZE` x 3 (BGR, uint8), and its shapes, those behind first.
-    """
-    image = _background(rng)
-    shapes: list[Shape] = []
-    for _ in range(rng.integers(3, 8)):
-        shape = _shape(rng)
-        if all(_overlap(shape.box, other.box) < 0.2 for other in shapes):
-            shapes.append(shape)
-            _paint(image, shape.outline, rng)
-    return image, shapes
+def pictures(task: str) -> Path:
+    """A folder of images that the set of a task keeps for validation."""
+    folder = dataset(task).parent
+    return folder / "val" / CLASSES[-1] if task == "classify" else folder / "images" / "val"
 
 
-def _write(folder: Path) -> None:
+def _write(ours: DataSet, folder: Path) -> None:
+    images = "images/" if ours.label else ""
     for seed, (split, count) in enumerate(SPLITS.items()):
         rng = np.random.default_rng(seed)
-        images, labels = folder / "images" / split, folder / "labels" / split
-        images.mkdir(parents=True)
-        labels.mkdir(parents=True)
         for index in range(count):
-            image, shapes = draw(rng)
-            cv2.imwrite(str(images / f"{index:03}.jpg"), image, [cv2.IMWRITE_JPEG_QUALITY, 92])
-            (labels / f"{index:03}.txt").write_text("".join(f"{s.label} {_yolo(s.box)}\n" for s in shapes))
-    lines = ["# Shapes drawn by yolo-starnet; paths are relative to this file.", *(f"{s}: images/{s}" for s in SPLITS)]
-    lines += ["names:", *(f"  {index}: {name}" for index, name in enumerate(CLASSES))]
-    (folder / "shapes.yaml").write_text("\n".join(lines) + "\n")
+            image, shapes = draw(rng, ours.style)
+            place = f"{split}/{index:03}" if ours.label else f"{split}/{CLASSES[shapes[0].label]}/{index:03}"
+            file = _new(folder / f"{images}{place}.jpg")
+            cv2.imwrite(str(file), image, [cv2.IMWRITE_JPEG_QUALITY, 92])
+            if ours.label:
+                _write_label(ours.label(shapes), folder, place)
+    keys = {**{split: f"{images}{split}" for split in SPLITS}, "names": dict(enumerate(CLASSES)), **ours.keys}
+    text = yaml.safe_dump(keys, sort_keys=False, default_flow_style=None)
+    (folder / f"{ours.name}.yaml").write_text(
+        f"# Shapes drawn by yolo-starnet; paths are relative to this file.\n{text}"
+    )
 
 
-def _yolo(box: np.ndarray) -> str:
-    """A box as a label file holds it: centre x, centre y, width, height, as parts of the image."""
-    (x1, y1, x2, y2) = box / SIZE
-    return " ".join(f"{v:.6f}" for v in ((x1 + x2) / 2, (y1 + y2) / 2, x2 - x1, y2 - y1))
+def _write_label(label: str | np.ndarray, folder: Path, place: str) -> None:
+    if isinstance(label, str):
+        _new(folder / "labels" / f"{place}.txt").write_text(label)
+    elif label.dtype == np.uint8:
+        cv2.imwrite(str(_new(folder / "masks" / f"{place}.png")), label)
+    else:
+        np.save(_new(folder / "depth" / f"{place}.npy"), label)
 
 
-def _shape(rng: np.random.Generator) -> Shape:
-    """A shape of any class, rotated, at least two thirds of it in the image."""
-    label = int(rng.integers(len(CLASSES)))
-    radius = SIZE * rng.uniform(0.13, 0.3)
-    sides = {"circle": 48, "square": 4, "star": 10}[CLASSES[label]]
-    radii = np.where(np.arange(sides) % 2, 0.4, 1.0) if CLASSES[label] == "star" else np.ones(sides)
-    angles = 2 * np.pi * (np.arange(sides) / sides + rng.uniform())
-    centre = rng.uniform(radius * 2 / 3, SIZE - radius * 2 / 3, 2)
-    return Shape(label, centre + radius * radii[:, None] * np.stack([np.cos(angles), np.sin(angles)], 1))
+def _new(file: Path) -> Path:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    return file
 
 
-def _background(rng: np.random.Generator) -> np.ndarray:
-    """Colour noise at several scales, one over another."""
-    image = np.full((SIZE, SIZE, 3), rng.uniform(60, 190, 3))
-    for cells, strength in ((3, 20), (12, 12), (64, 8), (SIZE, 4)):
-        noise = rng.normal(0, strength, (cells, cells, 3))
-        image += cv2.resize(noise, (SIZE, SIZE), interpolation=cv2.INTER_CUBIC)
-    return image.clip(0, 255).astype(np.uint8)
+def _lines(shapes: list[Shape], numbers: Callable[[Shape], np.ndarray]) -> str:
+    """A label file: on each line the class of a shape and its numbers."""
+    return "".join(f"{s.label} {' '.join(f'{v:.6f}' for v in np.ravel(numbers(s)))}\n" for s in shapes)
 
 
-def _paint(image: np.ndarray, outline: np.ndarray, rng: np.random.Generator) -> None:
-    """Fill an outline with a colour that differs from what is there, shaded from one side to the other."""
-    mask = np.zeros((SIZE, SIZE), np.uint8)
-    # OpenCV counts from the middle of the first pixel, labels from its corner.
-    cv2.fillPoly(mask, [np.round((outline - 0.5) * 16).astype(np.int32)], 255, cv2.LINE_AA, shift=4)
-    behind = cv2.mean(image, mask)[:3]
-    colour = rng.uniform(0, 255, 3)
-    while np.abs(colour - behind).max() < 80:
-        colour = rng.uniform(0, 255, 3)
-    shade = np.linspace(rng.uniform(0.75, 1.0), rng.uniform(1.0, 1.25), SIZE)[None, :, None]
-    alpha = mask[:, :, None] / 255
-    image[:] = (image * (1 - alpha) + (colour * shade).clip(0, 255) * alpha).astype(np.uint8)
+def _box(shape: Shape) -> np.ndarray:
+    """Centre x, centre y, width, height, as parts of the image."""
+    low, high = shape.box.reshape(2, 2) / SIZE
+    return np.concatenate([(low + high) / 2, high - low])
 
 
-def _overlap(a: np.ndarray, b: np.ndarray) -> float:
-    """Intersection over union of two boxes."""
-    inner = np.maximum(np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2]), 0).prod()
-    return float(inner / ((a[2:] - a[:2]).prod() + (b[2:] - b[:2]).prod() - inner))
+def _polygons(shapes: list[Shape]) -> str:
+    seen = {id(s): outline / SIZE for s, outline in zip(shapes, visible(shapes)) if len(outline)}
+    return _lines([s for s in shapes if id(s) in seen], lambda s: seen[id(s)])
+
+
+def _classes(shapes: list[Shape]) -> np.ndarray:
+    """The class of each pixel; the background comes after those of the shapes."""
+    return np.array([*(s.label for s in shapes), len(CLASSES)], np.uint8)[cover(shapes)]
+
+
+def _distances(shapes: list[Shape]) -> np.ndarray:
+    """Metres to each pixel, as if all shapes were of one size, the largest seen from 1 m, before a wall at 4 m."""
+    radii = [float(np.linalg.norm(s.outline[0] - s.centre)) for s in shapes]
+    return np.array([*(0.3 * SIZE / r for r in radii), 4.0], np.float16)[cover(shapes)]
+
+
+SETS = {
+    "detect": DataSet("shapes", _RECIPE, lambda shapes: _lines(shapes, _box)),
+    "segment": DataSet("shapes-seg", _RECIPE, _polygons),
+    "pose": DataSet(
+        "shapes-pose",
+        _RECIPE,
+        lambda shapes: _lines(shapes, lambda s: np.append(_box(s), np.insert(s.keypoints / SIZE, 2, 2, axis=1))),
+        Style(count=(8, 16), apart=True, needle=True, turns=(-0.75 * np.pi, -0.25 * np.pi)),
+        {"kpt_shape": [4, 3], "flip_idx": [0, 3, 2, 1], "kpt_names": {i: [*KEYPOINTS] for i in range(len(CLASSES))}},
+    ),
+    "obb": DataSet(
+        "shapes-obb",
+        _RECIPE,
+        lambda shapes: _lines(shapes, lambda s: s.rotated_box / SIZE),
+        Style(count=(8, 16), apart=True, stretch=0.5),
+    ),
+    "classify": DataSet("shapes-cls", _RECIPE, None, Style(count=(1, 2), apart=True, radii=(0.25, 0.4))),
+    "semantic": DataSet(
+        "shapes-semantic",
+        _RECIPE,
+        _classes,
+        keys={"masks_dir": "masks", "names": dict(enumerate([*CLASSES, "background"]))},
+    ),
+    "depth": DataSet("shapes-depth", _RECIPE, _distances, Style(count=(8, 16), apart=True), {"names": {0: "depth"}}),
+}
+"""The built-in data set of each task."""

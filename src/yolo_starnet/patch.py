@@ -22,7 +22,7 @@ import ultralytics
 from torch import nn
 from ultralytics import nn as ultralytics_nn
 from ultralytics.data import utils as data_utils
-from ultralytics.engine import tuner
+from ultralytics.engine import exporter, trainer, tuner, validator
 from ultralytics.nn import tasks
 from ultralytics.utils import LOGGER, dist
 
@@ -177,7 +177,7 @@ def _patch_check_yaml() -> list[Undo]:
 
 
 def _patch_check_file() -> list[Undo]:
-    """Resolve the name of the built-in data set where Ultralytics looks for data YAML files."""
+    """Resolve the names of the built-in data sets where Ultralytics looks for data YAML files."""
     original = _function(data_utils, "check_file", ("file", "suffix"))
     signature = inspect.signature(original)
 
@@ -192,6 +192,18 @@ def _patch_check_file() -> list[Undo]:
             return str(found)
 
     return [_set(data_utils, "check_file", check_file)]
+
+
+def _patch_check_cls_dataset() -> list[Undo]:
+    """Resolve the name of the built-in set for classification, for which Ultralytics would look on the network."""
+    original = _function(data_utils, "check_cls_dataset", ("dataset",))
+
+    @functools.wraps(original)
+    def check_cls_dataset(dataset: Any, *args: Any, **kwargs: Any) -> Any:
+        return original(demo.find_folder(str(dataset)) or dataset, *args, **kwargs)
+
+    owners = [m for m in (data_utils, trainer, validator, exporter) if vars(m).get("check_cls_dataset") is original]
+    return [_set(owner, "check_cls_dataset", check_cls_dataset) for owner in owners]
 
 
 def _patch_generate_ddp_file() -> list[Undo]:
@@ -268,6 +280,7 @@ _PATCHES = (
     _patch_predict_once,
     _patch_check_yaml,
     _patch_check_file,
+    _patch_check_cls_dataset,
     _patch_generate_ddp_file,
     _patch_tuner,
     _patch_torch_safe_load,
