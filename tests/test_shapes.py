@@ -52,7 +52,7 @@ def test_a_rotated_box_frames_what_was_painted_along_the_shape():
         for side in (along, across):
             places = (pixels - corners[0]) @ side / np.linalg.norm(side)
             assert -1.5 <= places.min() < 4
-            assert -1 <= np.linalg.norm(side) - places.max() < 4
+            assert -1.5 <= np.linalg.norm(side) - places.max() < 4  # OpenCV paints the pixels that an edge touches
 
 
 def test_keypoints_are_corners_and_the_needle_points_to_the_head():
