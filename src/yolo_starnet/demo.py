@@ -171,7 +171,7 @@ SETS = {
     "segment": DataSet("shapes-seg", _RECIPE, _polygons),
     "pose": DataSet(
         "shapes-pose",
-        _RECIPE,
+        {**_RECIPE, "epochs": 24, "scale": 0.2, "pose": 40.0},
         lambda shapes: _lines(shapes, lambda s: np.append(_box(s), np.insert(s.keypoints / SIZE, 2, 2, axis=1))),
         Style(count=(8, 16), apart=True, needle=True, turns=(-0.75 * np.pi, -0.25 * np.pi)),
         {"kpt_shape": [4, 3], "flip_idx": [0, 3, 2, 1], "kpt_names": {i: [*KEYPOINTS] for i in range(len(CLASSES))}},
