@@ -79,8 +79,23 @@ def test_an_installed_package_adds_a_backbone(install):
         (GOOD.replace("PlainConv", "StarStem"), "class name 'StarStem' of 'plain' is taken"),
         (GOOD.replace("def out_channels", "def nothing"), "lacks a static method out_channels"),
         (GOOD.replace('register(Backbone("plain", build, (PlainConv,)))', "register(7)"), "takes a Backbone, found 7"),
+        (
+            GOOD.replace("def register_backbones(register)", "def register_necks(register)"),
+            "unknown hook 'register_necks'",
+        ),
+        (GOOD.replace("(PlainConv,))", "(PlainConv,), necks=3)"), "unexpected keyword argument 'necks'"),
     ],
-    ids=["import fails", "wrong signature", "hook raises", "name taken", "class taken", "no channels", "no Backbone"],
+    ids=[
+        "import fails",
+        "wrong signature",
+        "hook raises",
+        "name taken",
+        "class taken",
+        "no channels",
+        "no Backbone",
+        "hook of a later release",
+        "argument of a later release",
+    ],
 )
 def test_a_broken_plugin_is_named_and_left_out_and_the_others_work(install, source: str, reason: str):
     install("broken_plugin", source)
@@ -89,6 +104,20 @@ def test_a_broken_plugin_is_named_and_left_out_and_the_others_work(install, sour
         table = load(reserved={})
     assert len(warned) == 1
     assert list(table) == [*OURS, "other"]
+
+
+def test_a_broken_plugin_beside_a_good_one_is_one_warning_and_the_good_one_works(install, tmp_path: Path, python):
+    install("broken_plugin", "import nothing_of_that_name")
+    install("plain_plugin", GOOD)
+    code = "import yolo_starnet; from ultralytics import YOLO; YOLO('yolo11n-plain.yaml')\n"
+    code += "print('ALL', *yolo_starnet.backbones())"
+    done = python("-c", code, PYTHONPATH=str(tmp_path))
+    assert done.stdout.split("ALL ")[-1].split() == [*OURS, "plain"]
+    assert done.stderr.count("is left out") == 1
+    assert "'broken_plugin' (broken_plugin) is left out: ModuleNotFoundError" in done.stderr
+    silent = python("-c", code, PYTHONPATH=str(tmp_path), YOLO_STARNET_DISABLE="timm, broken_plugin")
+    assert silent.stdout.split("ALL ")[-1].split() == [*VARIANTS, "plain"]
+    assert "left out" not in silent.stderr
 
 
 @pytest.mark.parametrize("name", ["", "Upper", "with-dash", "1st"])

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from ultralytics import YOLO
+from ultralytics.engine.trainer import BaseTrainer
 
 from conftest import train
 from yolo_starnet import cli, demo
@@ -87,6 +88,22 @@ def test_the_reference_yaml_trains_on_any_number_of_classes(nc: int, reference: 
     Path("data.yaml").write_text(f"path: {data}\ntrain: images/train\nval: images/val\nnames:\n{names}")
     run = train(reference, tmp_path, epochs=1, data="data.yaml", fraction=0.1, single_cls=nc == 1)
     assert YOLO(run / "weights" / "last.pt").model.nc == nc
+
+
+FREEZES_STATISTICS = hasattr(BaseTrainer, "_model_train")
+"""Later releases keep the BatchNorms of frozen layers in eval mode, earlier ones only their weights."""
+
+
+@pytest.mark.parametrize("model", ["yolo11n-starnet.yaml", "yolo11n-timm_lcnet_050.yaml"])
+def test_freeze_5_is_the_backbone_and_its_statistics_stay(model: str, tmp_path: Path):
+    first = train(model, tmp_path, epochs=1, fraction=0.1) / "weights" / "last.pt"
+    again = train(first, tmp_path / "again", epochs=1, fraction=0.1, freeze=5) / "weights" / "last.pt"
+    before, after = (YOLO(file).model.state_dict() for file in (first, again))
+    moved = {key for key in before if not torch.equal(before[key], after[key])}
+    backbone = {key for key in moved if key.startswith(tuple(f"model.{i}." for i in range(5)))}
+    assert moved - backbone
+    statistics = () if FREEZES_STATISTICS else ("running_mean", "running_var", "num_batches_tracked")
+    assert not {key for key in backbone if not key.endswith(statistics)}
 
 
 @pytest.mark.slow

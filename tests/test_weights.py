@@ -166,8 +166,7 @@ def test_a_checkpoint_brings_its_own_weights_and_nothing_is_fetched_again(
     yolo.export(format="torchscript", imgsz=64)
     again = train(last, tmp_path / "again", epochs=1, fraction=0.1, freeze=5)
     before, after = (YOLO(r / "weights" / "last.pt").model.model[:5].state_dict() for r in (first, again))
-    same = [torch.equal(before[k], after[k]) for k in before if k.endswith("conv.weight")]
-    assert all(same)
+    assert all(torch.equal(before[k], after[k]) for k in before if k.endswith("conv.weight"))
 
 
 def test_published_is_what_timm_has():

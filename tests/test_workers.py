@@ -75,7 +75,7 @@ def test_ray_tune_trains_two_trials(tmp_path: Path):
 
 
 @pytest.mark.skipif(not SAFE, reason="this release has no restricted loading")
-@pytest.mark.parametrize("backbone", ["starnet", "starnet_s050"])
+@pytest.mark.parametrize("backbone", ["starnet", "starnet_s050", "timm_mobilenetv4_conv_small", "timm_convnext_atto"])
 def test_restricted_loading_trains_validates_predicts_resumes_and_exports(backbone: str, tmp_path: Path, python):
     (tmp_path / "mine.py").write_text(
         "import sys, yolo_starnet\nfrom ultralytics import YOLO, ASSETS\n"

@@ -66,10 +66,14 @@ def finish(
     if row is None or backbone is None:
         return
     checkpoints.mark(layers[0], backbone)
-    pretrained = row[3].get("pretrained") if isinstance(row[3], Mapping) else None
-    if pretrained and backbone.load_weights:
+    if not (row[3].get("pretrained") if isinstance(row[3], Mapping) else None):
+        return
+    levels = [*layers][:LEVELS]
+    for level in levels:  # until training starts, since older releases find the strides with a black image in training
+        level.eval()  # mode, which would enter the statistics of every BatchNorm
+    if backbone.load_weights:
         try:
-            backbone.load_weights([*layers][:LEVELS], in_channels, pretrained)
+            backbone.load_weights(levels, in_channels, row[3]["pretrained"])
         except ValueError as error:
             raise BackboneError(f"{_where(model, 'backbone', 0)}: {error}") from error
 
