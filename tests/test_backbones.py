@@ -1,5 +1,6 @@
 """The table of names: who may add to it, and what happens when a plugin is broken."""
 
+import re
 import sys
 from pathlib import Path
 
@@ -118,6 +119,18 @@ def test_a_broken_plugin_beside_a_good_one_is_one_warning_and_the_good_one_works
     silent = python("-c", code, PYTHONPATH=str(tmp_path), YOLO_STARNET_DISABLE="timm, broken_plugin")
     assert silent.stdout.split("ALL ")[-1].split() == [*VARIANTS, "plain"]
     assert "left out" not in silent.stderr
+
+
+def test_the_plugins_in_the_docs_work(install, tmp_path: Path, python):
+    text = (Path(__file__).parents[1] / "docs" / "backbones.md").read_text(encoding="utf-8")
+    examples = re.findall(r"^```python\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
+    names = [re.search(r'Backbone(?:\.of_module)?\("(\w+)"', example)[1] for example in examples]
+    assert len(names) == 2
+    for name, example in zip(names, examples):
+        install(f"docs_{name}", example)
+    code = "import yolo_starnet; from ultralytics import YOLO\n"
+    code += f"for name in {names!r}: YOLO(f'yolo11n-{{name}}.yaml')"
+    assert "left out" not in python("-c", code, PYTHONPATH=str(tmp_path)).stderr
 
 
 @pytest.mark.parametrize("name", ["", "Upper", "with-dash", "1st"])

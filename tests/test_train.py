@@ -134,11 +134,8 @@ def test_every_task_trains_validates_predicts_and_exports_by_the_command_line(ta
     expected, found = (torch.as_tensor(getattr(result, field).data).float() for result in (yolo, onnx))
     assert expected.numel() > 0
     assert found.shape[1:] == expected.shape[1:]
-    if task in {
-        "classify",
-        "semantic",
-        "depth",
-    }:  # the others choose by confidence, of which a model this young has none
+    # The others choose by confidence, of which a model this young has none.
+    if task in {"classify", "semantic", "depth"}:
         assert (found - expected).abs().mean() <= 1e-3 * expected.abs().max().clamp(min=1)
 
 

@@ -155,20 +155,12 @@ def load(reserved: Mapping[str, object]) -> Table:
         The table, StarNet first.
     """
     table = Table(reserved)
-    manager = pluggy.PluginManager(hookspecs.PROJECT)
-    manager.add_hookspecs(hookspecs)
     disabled = {name.strip() for name in os.environ.get("YOLO_STARNET_DISABLE", "").split(",")}
     found = {e for e in importlib.metadata.entry_points(group=hookspecs.PROJECT) if e.name not in disabled}
     # Our own come first, so that in a clash it is the other that is left out.
     for entry in sorted(found, key=lambda e: (not _ours(e), e.name, e.value)):
         try:
-            plugin = entry.load()
-            others = manager.get_plugins()
-            manager.register(plugin, entry.name)
-            manager.check_pending()
-            backbones: list[Backbone] = []
-            manager.subset_hook_caller("register_backbones", others)(register=backbones.append)
-            table.add(backbones, "" if _ours(entry) or entry.dist is None else entry.dist.name)
+            table.add(_backbones_of(entry), "" if _ours(entry) or entry.dist is None else entry.dist.name)
         except Exception as error:  # a broken plugin of somebody else's must not break `import yolo_starnet`
             message = (
                 f"yolo-starnet plugin '{entry.name}' ({entry.value}) is left out: {error!r}. Update it or "
@@ -176,6 +168,16 @@ def load(reserved: Mapping[str, object]) -> Table:
             )
             warnings.warn(message, RuntimeWarning, stacklevel=2)
     return table
+
+
+def _backbones_of(entry: importlib.metadata.EntryPoint) -> list[Backbone]:
+    manager = pluggy.PluginManager(hookspecs.PROJECT)  # one for each, so that none can spoil it for the others
+    manager.add_hookspecs(hookspecs)
+    manager.register(entry.load(), entry.name)
+    manager.check_pending()
+    found: list[Backbone] = []
+    manager.hook.register_backbones(register=found.append)
+    return found
 
 
 def _ours(entry: importlib.metadata.EntryPoint) -> bool:
