@@ -191,7 +191,8 @@ def page(results: list[dict[str, Any]]) -> str:
         f"Each model was put into YOLO11n and YOLO26n, ran forward and backward and trained a step at "
         f"{' and '.join(f'{h} x {w}' for h, w in SIZES)} (H x W), was fused and exported to ONNX. The last columns are "
         "the largest difference of the outputs after `fuse()` and of the ONNX file, of boxes relative to the largest "
-        "and of scores as they are, the larger of the two families'; GFLOPs are at 640 x 640 and 80 classes. "
+        "and of scores as they are, the larger of the two families'; GFLOPs are at 640 x 640 and 80 classes, "
+        "as `YOLO.info()` counts, which errs where a model attends or pads its image (MaxViT, MViT). "
         f"{len(good)} models of "
         f"{len({r['family'] for r in good})} families pass all of it with differences up to {LIMIT:g}.\n",
         "| model | timm family | backbone | YOLO11n | GFLOPs | YOLO26n | GFLOPs | learns | fuse | ONNX |",
