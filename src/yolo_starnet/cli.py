@@ -100,7 +100,8 @@ def _defaults(given: dict[str, str]) -> dict[str, Any]:
         task = str(model.task)
     if "data" not in given:
         added["data"] = demo.SETS[task].name
-        added.update({k: v for k, v in demo.SETS[task].recipe.items() if k not in given})
+        # A word alone, such as the task 'pose', is no value for the setting of that name.
+        added.update({k: v for k, v in demo.SETS[task].recipe.items() if not given.get(k)})
     return added
 
 
