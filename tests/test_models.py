@@ -51,7 +51,7 @@ def test_a_wrong_argument_is_one_line_that_says_what_there_is(arguments: list[st
     assert not list(Path().iterdir())
 
 
-@pytest.mark.parametrize("command", ["graft", "models", "enable", "disable"])
+@pytest.mark.parametrize("command", ["compare", "graft", "models", "enable", "disable"])
 def test_every_command_has_a_help(command: str, capsys):
     assert cli.main([command, "--help"]) == 0
     assert capsys.readouterr().out.startswith(f"usage: yolo-starnet {command}")

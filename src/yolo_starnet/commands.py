@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from . import configs, everywhere, models, patch
+from . import compare, configs, everywhere, models, patch
 from .errors import ConfigError, YOLOStarNetError
 
 
@@ -81,7 +81,33 @@ def _models(given: Mapping[str, str]) -> None:
         print(line, flush=True)
 
 
+def _compare(given: Mapping[str, str]) -> None:
+    if not given.get("model"):
+        raise ConfigError("'compare' needs model=, with commas between models. See yolo-starnet compare --help")
+    numbers = {key: _whole(key, given[key]) for key in ("imgsz", "batch", "rounds") if key in given}
+    words = {key: given[key] for key in ("device", "format", "data") if given.get(key)}
+    found = compare.compare(given["model"].split(","), **numbers, **words)  # type: ignore[arg-type]  # by their names
+    print(compare.table(found))
+    print(f"Written, with a picture, to {compare.write(found)}")
+
+
+def _whole(key: str, value: str) -> int:
+    if not value.isdecimal() or not int(value):
+        raise ConfigError(f"{key} must be a whole number from 1 up, found '{value}'")
+    return int(value)
+
+
 COMMANDS = {
+    "compare": Command(
+        _compare,
+        ("model", "imgsz", "device", "format", "data", "batch", "rounds"),
+        """usage: yolo-starnet compare model=yolo11n.yaml,yolo11n-starnet.yaml,best.pt [imgsz=640] [device=cpu]
+           [format=onnx] [data=coco8.yaml] [batch=1] [rounds=30]
+
+Times models through the stock predict, in turns after a warm-up, and prints parameters, GFLOPs, milliseconds an image,
+memory, and the accuracy on data= of those that are trained. With format=, each is exported first and run by that
+runtime. A CSV, the table in Markdown and a picture go to a new folder runs/compare.""",
+    ),
     "graft": Command(
         _graft,
         ("model", "backbone", "out"),

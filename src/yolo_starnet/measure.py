@@ -45,7 +45,7 @@ def strides(model: Mapping[str, Any]) -> list[int | None]:
 
 
 class Figures(NamedTuple):
-    """What `YOLO(...).info()` counts: layers, parameters, those with gradients, GFLOPs at 640 pixels."""
+    """What `YOLO(...).info()` counts: layers, parameters, those with gradients, GFLOPs at 640 pixels or as asked."""
 
     layers: int
     parameters: int
@@ -65,10 +65,14 @@ def figures(file: str | Path, kind: str = "YOLO") -> Figures:
     try:
         with torch.random.fork_rng(devices=[]):
             # Looked up only now: this module may be imported while Ultralytics itself is, before it has these.
-            model = getattr(ultralytics, kind)(file).model
-            return Figures(*model.info())
+            return count(getattr(ultralytics, kind)(file).model)
     finally:
         LOGGER.setLevel(level)
+
+
+def count(model: Any, imgsz: int = 640) -> Figures:
+    """The figures of a model of Ultralytics' for one image of `imgsz` x `imgsz` pixels."""
+    return Figures(*model.info(imgsz=imgsz))
 
 
 def figures_by_scale(model: Mapping[str, Any], name: str) -> dict[str, Figures]:
