@@ -110,6 +110,17 @@ def test_the_sets_for_detection_segmentation_and_semantic_segmentation_show_the_
     assert contents(folders[0]) == contents(folders[1]) == contents(folders[2])
 
 
+def test_the_hard_set_is_small_crowded_and_occluded(few: Path):
+    folder = Path(check_det_dataset("shapes-hard")["train"].replace("images", "labels"))
+    for file in folder.iterdir():
+        boxes = np.loadtxt(file, ndmin=2)[:, 1:]
+        assert len(boxes) >= 20
+        assert np.median(boxes[:, 2:]) * 256 < 32  # small as COCO has it
+        low, high = boxes[:, :2] - boxes[:, 2:] / 2, boxes[:, :2] + boxes[:, 2:] / 2
+        meet = (np.maximum(low[:, None], low) < np.minimum(high[:, None], high)).all(2)
+        assert meet.sum() - len(boxes) > len(boxes) / 2
+
+
 def test_distances_are_those_of_shapes_of_one_size_before_a_wall(few: Path):
     file = demo.dataset("depth").parent / "depth" / "val" / "000.npy"
     metres = np.load(file)

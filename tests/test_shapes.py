@@ -136,6 +136,14 @@ def test_a_shape_cut_in_two_is_one_outline_round_both_parts():
     assert cv2.contourArea(whole.astype(np.float32)) == pytest.approx(40 * 180, rel=0.02)
 
 
+def test_shares_tell_how_much_of_a_shape_is_neither_covered_nor_outside():
+    corners = np.array([[-1.0, -1], [1, -1], [1, 1], [-1, 1]])
+    half_covered, front, half_outside = (
+        Shape(1, np.array(centre), 0.0, centre + 20 * corners) for centre in ([60.0, 60], [80.0, 60], [0.0, 200])
+    )
+    assert shapes.shares([half_covered, front, half_outside]) == pytest.approx([0.5, 1, 0.5], abs=0.02)
+
+
 def test_a_shape_that_is_hidden_has_no_outline():
     small, large = (
         Shape(0, np.array([128.0, 128.0]), 0.0, 128 + r * np.array([[-1.0, -1], [1, -1], [1, 1], [-1, 1]]))

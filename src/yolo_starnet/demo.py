@@ -1,4 +1,4 @@
-"""The built-in data sets, one for each task: drawn here, so that training needs no download."""
+"""The built-in data sets, one for each task and a harder one: drawn here, so that training needs no download."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import yaml
 from ultralytics import settings
 
 from .errors import ConfigError
-from .shapes import CLASSES, KEYPOINTS, SIZE, Shape, Style, cover, draw, visible
+from .shapes import CLASSES, KEYPOINTS, SIZE, Shape, Style, cover, draw, shares, visible
 
 SPLITS = {"train": 256, "val": 64}
 """Images in each split."""
@@ -74,7 +74,7 @@ def find_folder(name: str) -> Path | None:
 
 
 def dataset(task: str = "detect") -> Path:
-    """Draw the set of a task where Ultralytics keeps data sets, unless it is there, and return its YAML file.
+    """Draw a set of `SETS` where Ultralytics keeps data sets, unless it is there, and return its YAML file.
 
     The same images and labels come out every time. Several processes may call it at once.
 
@@ -150,6 +150,11 @@ def _box(shape: Shape) -> np.ndarray:
     return np.concatenate([(low + high) / 2, high - low])
 
 
+def _well_seen(shapes: list[Shape]) -> list[Shape]:
+    """Those that show enough of themselves to be told apart."""
+    return [s for s, share in zip(shapes, shares(shapes)) if share >= 0.3]
+
+
 def _polygons(shapes: list[Shape]) -> str:
     seen = {id(s): outline / SIZE for s, outline in zip(shapes, visible(shapes)) if len(outline)}
     return _lines([s for s in shapes if id(s) in seen], lambda s: seen[id(s)])
@@ -190,5 +195,12 @@ SETS = {
         keys={"masks_dir": "masks", "names": dict(enumerate([*CLASSES, "background"]))},
     ),
     "depth": DataSet("shapes-depth", _RECIPE, _distances, Style(count=(8, 16), apart=True), {"names": {0: "depth"}}),
+    # Small, crowded and occluded: where models differ, and for benchmarks only.
+    "detect-hard": DataSet(
+        "shapes-hard",
+        _RECIPE,
+        lambda shapes: _lines(_well_seen(shapes), _box),
+        Style(count=(30, 60), overlap=0.5, radii=(0.02, 0.08)),
+    ),
 }
-"""The built-in data set of each task."""
+"""The built-in data set of each task, and a harder one for detection."""

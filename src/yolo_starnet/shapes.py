@@ -22,7 +22,8 @@ class Style:
     Attributes:
         count: The least number of shapes that are tried for an image, and one more than the most.
         apart: Whether shapes lie whole in the image and their boxes apart; otherwise they may reach out of it by a
-            third of their radius, and overlap a little.
+            third of their radius, and overlap.
+        overlap: How much of what two boxes cover together both may cover, where shapes need not lie apart.
         stretch: How wide a shape is across, its length along being 1, so that it has a direction where it is less.
         needle: Whether each shape bears a needle that points to its head.
         turns: Between which angles the head lies, clockwise from the right, in radians.
@@ -31,6 +32,7 @@ class Style:
 
     count: tuple[int, int] = (3, 8)
     apart: bool = False
+    overlap: float = 0.2
     stretch: float = 1.0
     needle: bool = False
     turns: tuple[float, float] = (0.0, 2 * np.pi)
@@ -85,7 +87,7 @@ def draw(rng: np.random.Generator, style: Style = Style()) -> tuple[np.ndarray, 
     shapes: list[Shape] = []
     for _ in range(rng.integers(*style.count)):
         shape = _shape(rng, style)
-        if all(_overlap(shape.box, other.box) < (1e-9 if style.apart else 0.2) for other in shapes):
+        if all(_overlap(shape.box, other.box) < (1e-9 if style.apart else style.overlap) for other in shapes):
             shapes.append(shape)
             _paint(image, shape.outline, rng)
             if style.needle:
@@ -96,6 +98,13 @@ def draw(rng: np.random.Generator, style: Style = Style()) -> tuple[np.ndarray, 
 def cover(shapes: list[Shape]) -> np.ndarray:
     """Which shape is seen at each pixel, `SIZE` x `SIZE`: its index into `shapes`, or -1 for the background."""
     return _cover(shapes)[_FINE // 2 :: _FINE, _FINE // 2 :: _FINE]
+
+
+def shares(shapes: list[Shape]) -> np.ndarray:
+    """Which part of each shape no other hides, from 0 to 1; what lies outside of the image counts as hidden."""
+    fine = _cover(shapes)
+    seen = np.bincount(fine[fine >= 0], minlength=len(shapes)) / _FINE**2
+    return seen / [cv2.contourArea(s.outline.astype(np.float32)) for s in shapes]
 
 
 def visible(shapes: list[Shape]) -> list[np.ndarray]:
