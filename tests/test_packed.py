@@ -1,0 +1,171 @@
+"""Fused levels on a CPU: oneDNN's operators in place of PyTorch's, and nothing else changes."""
+
+import copy
+import pickle
+
+import pytest
+import torch
+from torch import nn
+from ultralytics import YOLO
+from ultralytics.utils import DEFAULT_CFG_DICT
+
+from yolo_starnet import packed
+from yolo_starnet.starnet import StarBlock, StarStage, StarStem
+
+pytestmark = pytest.mark.skipif(not packed.X86, reason="made for x86")
+LAST = torch.channels_last
+
+
+@pytest.fixture
+def block() -> StarBlock:
+    """A block of 24 channels, folded as the stock `fuse()` does it."""
+    return fused(StarBlock(24))
+
+
+def fused(module: nn.Module) -> nn.Module:
+    model = YOLO("yolo11n.yaml").model
+    for norm in module.modules():
+        if isinstance(norm, nn.BatchNorm2d):
+            nn.init.uniform_(norm.running_mean, -0.2, 0.2)
+            nn.init.uniform_(norm.running_var, 0.5, 2)
+    model.model.append(module)
+    return model.eval().fuse(verbose=False).model[-1]
+
+
+def image(channels: int = 24, height: int = 20, width: int = 12, batch: int = 2) -> torch.Tensor:
+    return torch.randn(batch, channels, height, width).contiguous(memory_format=LAST)
+
+
+@pytest.fixture
+def calls(monkeypatch) -> list[nn.Module]:
+    """The convolutions that ran packed."""
+    assert packed._usable()  # which tries them
+    found: list[nn.Module] = []
+    convolve = packed.convolve
+
+    def listen(conv: nn.Conv2d, *args: object, **kwargs: object) -> torch.Tensor:
+        found.append(conv)
+        return convolve(conv, *args, **kwargs)
+
+    monkeypatch.setattr(packed, "convolve", listen)
+    return found
+
+
+@torch.no_grad()
+def plainly(module: nn.Module, x: torch.Tensor) -> torch.Tensor:
+    """What a module returns where the fast way is closed to it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(packed, "X86", False)
+        return module(x)
+
+
+@pytest.mark.parametrize("mlp_ratio", [3, 4])
+@pytest.mark.parametrize("channels", [8, 16, 24, 40, 192])
+def test_a_stage_returns_the_same_to_five_digits(channels: int, mlp_ratio: int, calls: list[nn.Module]):
+    stage, x = fused(StarStage(16, channels, 2, mlp_ratio)), image(16)
+    with torch.no_grad():
+        found, expected = stage(x), plainly(stage, x)
+    assert len(calls) == 1 + 2 * 5
+    assert (found - expected).abs().max() <= 1e-5 * expected.abs().max()
+
+
+def test_a_stem_returns_the_same(calls: list[nn.Module]):
+    stem, x = fused(StarStem(3, 8)).to(memory_format=LAST), 9 * image(3, 64, 96)
+    with torch.no_grad():
+        torch.testing.assert_close(stem(x), plainly(stem, x))
+    assert len(calls) == 1
+
+
+def test_images_of_other_sizes_and_batches_follow_one_another(block: StarBlock):
+    with torch.no_grad():
+        for x in (image(), image(height=7, width=9), image(batch=5), image()):
+            torch.testing.assert_close(block(x), plainly(block, x), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode], ids=["no_grad", "inference_mode"])
+def test_new_weights_are_taken_up(block: StarBlock, mode: type):
+    x = image()
+    with mode():
+        block(x)
+    block.load_state_dict({k: v * 0.5 for k, v in block.state_dict().items()})
+    with mode():
+        torch.testing.assert_close(block(x), plainly(block, x), rtol=1e-4, atol=1e-5)
+    block.half().float()
+    with mode():
+        torch.testing.assert_close(block(x), plainly(block, x), rtol=1e-4, atol=1e-5)
+
+
+def test_a_block_that_ran_is_copied_and_saved_as_before(block: StarBlock):
+    x = image()
+    with torch.no_grad():
+        before = block(x)
+        for again in (copy.deepcopy(block), pickle.loads(pickle.dumps(block))):
+            torch.testing.assert_close(again(x), before)
+    assert not [name for name in vars(block) if "laid" in name]
+
+
+@pytest.mark.parametrize("reason", ["gradient", "hook", "trace", "compile", "memory format", "dtype"])
+def test_plain_operators_are_used_where_the_fast_ones_cannot(block: StarBlock, reason: str, calls: list[nn.Module]):
+    x = image()
+    if reason == "gradient":
+        block(x).sum().backward()
+        assert block.f1.weight.grad is not None
+    with torch.no_grad():
+        if reason == "hook":
+            heard: list[nn.Module] = []
+            for m in (block.f1, block.f2, block.g.conv, block.dwconv2, block.dwconv.conv):
+                m.register_forward_hook(lambda m, i, o: heard.append(m))
+            block(x)
+            assert len(heard) == 5
+        if reason == "trace":
+            traced = torch.jit.trace(block, x, check_trace=False)
+            assert "mkldnn" not in str(traced.inlined_graph)
+        if reason == "compile":
+            torch.compile(block, backend="eager")(x)
+        if reason == "memory format":
+            block(x.contiguous())
+        if reason == "dtype":
+            block.bfloat16()(x.bfloat16())
+    assert not calls
+
+
+def test_a_torch_without_the_operators_falls_back(block: StarBlock, monkeypatch, calls: list[nn.Module]):
+    def gone(*_: object) -> None:
+        raise AttributeError("no such operator")
+
+    packed._usable.cache_clear()
+    monkeypatch.setattr(packed, "_lay_out", gone)
+    try:
+        x = image()
+        with torch.no_grad():
+            torch.testing.assert_close(block(x), plainly(block, x))
+    finally:
+        packed._usable.cache_clear()
+
+
+def test_gflops_of_a_fused_model_count_every_convolution():
+    model = YOLO("yolo11n-starnet.yaml").model.eval()
+    before = model.info()[3]
+    after = model.fuse().to(memory_format=LAST).info()[3]
+    assert after == pytest.approx(before, rel=0.03)
+
+
+def test_training_on_a_cpu_puts_channels_side_by_side():
+    model = YOLO("yolo11n-starnet.yaml").model.train()
+    seen: list[torch.Tensor] = []
+    model.model[4].register_forward_hook(lambda m, i, o: seen.append(o))
+    model(torch.rand(2, 3, 64, 64))
+    assert seen[0].is_contiguous(memory_format=LAST)
+    assert not seen[0].is_contiguous()
+
+
+def test_predictions_follow_the_memory_format_that_ultralytics_chose():
+    image = torch.rand(1, 3, 96, 96)
+    seen: list[bool] = []
+    for chosen in (torch.contiguous_format, LAST):
+        model = YOLO("yolo11n-starnet.yaml").model.eval().to(memory_format=chosen)
+        model.model[3].register_forward_hook(lambda m, i, o: seen.append(o.is_contiguous(memory_format=LAST)))
+        with torch.no_grad():
+            model(image)
+    before_the_argument = "channels_last" not in DEFAULT_CFG_DICT
+    assert seen == [before_the_argument, True]
