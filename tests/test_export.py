@@ -65,7 +65,10 @@ def assert_same(found: np.ndarray, expected: np.ndarray) -> None:
     assert np.abs(found[4:] - expected[4:]).max() <= 0.01
 
 
-@pytest.mark.parametrize("name", RUNTIMES)
+SLOW = {"executorch", "litert"}
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.slow] if n in SLOW else []) for n in RUNTIMES])
 def test_the_boxes_are_pytorchs_in_a_process_without_this_package(name: str, yolo: YOLO, photograph: Path, python):
     for module in RUNTIMES[name]:
         pytest.importorskip(module, reason=f"{name} runs on {module}, which is not installed", exc_type=ImportError)
