@@ -160,7 +160,8 @@ CASES = [
     ),
     Case("detect", "edgetpu", {"data": "shapes"}),
     *(Case("detect", f) for f in ("engine", "coreml", "coreai")),
-    *(Case("detect", f, {"data": "shapes"}) for f in ("imx", "rknn", "axelera", "deepx", "qnn", "hailo")),
+    *(Case("detect", f, {"data": "shapes"}) for f in ("imx", "rknn", "axelera", "deepx", "hailo")),
+    Case("detect", "qnn", {"quantize": "w8a16", "data": "shapes"}),
     *(Case("detect", f) for f in ("ascend",)),
     Case("detect", "xilinx", {"data": "shapes"}),
 ]
@@ -477,16 +478,18 @@ def page() -> str:
     if tasks:
         lines += [
             "\n## Other tasks\n",
-            "Detection's measures before suppression, and: of keypoints pixels, of rotated boxes radians, of masks and "
-            "of the classes of pixels the share that differs, of depths the largest relative difference, of "
-            "classification the largest difference of a probability. The command is the same, with "
-            "`format=` and nothing else.\n",
+            "The largest differences before suppression: pixels of corners (of rotated boxes: of centres and sides), "
+            "confidences, and with them pixels of keypoints, radians of angles, the share of a mask's pixels. Of "
+            "classification a probability's, of semantic segmentation the share of pixels, of depth the largest "
+            "difference relative to PyTorch's. The command has `format=` and nothing else.\n",
             f"| format | {' | '.join(tasks)} |",
             f"| --- |{' --- |' * len(tasks)}",
         ]
         for name in PLAIN:
-            cells = [_cell(c, r) for t in tasks for c, r in results if (c.model, c.format) == (t, name)]
-            lines += [f"| {FORMATS[name].name} | {' | '.join(cells)} |"] if cells else []
+            known = {c.model: (c, r) for c, r in results if c.format == name and c.model in tasks}
+            if known:
+                cells = [_cell(*known[t]) if t in known else "" for t in tasks]
+                lines += [f"| {_name(next(iter(known.values()))[0])} | {' | '.join(cells)} |"]
     failed = [(c, r) for c, r in results if c.task == "detect" and "boxes" not in r]
     lines += ["\n## Not run\n", "| format | ended at | with | stock YOLO11n |", "| --- | --- | --- | --- |"]
     lines += [f"| {_name(c)} | {r['stage']} | {_escape(r['failed'])} | {_control(c, r)} |" for c, r in failed]
@@ -525,9 +528,10 @@ def _row(case: Case, r: dict[str, Any]) -> str:
 def _cell(case: Case, r: dict[str, Any]) -> str:
     if "boxes" not in r:
         return f"✗ {r['stage']}: {_escape(r['failed'])}"
-    units = {"keypoint_px": "px", "px": "px", "conf": "", "prob": "", "angle": "rad", "mask_share": "", "map_share": ""}
+    words = {"px": "{} px", "conf": "{}", "keypoint_px": "keypoints {} px", "angle": "{} rad", "prob": "{}"}
+    words |= {"mask_share": "masks {}", "map_share": "{}"}
     judged = r.get("raw") or r["boxes"]
-    found = [f"{judged[k]:.2g} {unit}".strip() for k, unit in units.items() if k in judged]
+    found = [text.format(f"{judged[k]:.2g}") for k, text in words.items() if k in judged]
     speed = [f"{r['speed']['ratio']:.2f} x"] if "speed" in r else []
     return f"{_mark(case, r)} {', '.join(found + speed)}"
 

@@ -71,7 +71,7 @@ SLOW = {"executorch", "litert"}
 @pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.slow] if n in SLOW else []) for n in RUNTIMES])
 def test_the_boxes_are_pytorchs_in_a_process_without_this_package(name: str, yolo: YOLO, photograph: Path, python):
     for module in RUNTIMES[name]:
-        pytest.importorskip(module, reason=f"{name} runs on {module}, which is not installed", exc_type=ImportError)
+        pytest.importorskip(module, reason=f"{name} runs on {module}, which is not installed")
     file = yolo.export(format=name, imgsz=160)
     python("-c", CHILD, file, str(photograph), "found.npy")
     assert_same(np.load("found.npy"), raw(yolo, photograph, 160))
