@@ -365,10 +365,10 @@ def memory(seconds: float, full: bool) -> Iterator[Record]:
     """Peak memory in MB (in the columns of times) of a process that predicts."""
     with tempfile.TemporaryDirectory(prefix="speed-") as folder:
         files = {name: checkpoint(name, Path(folder)) for name in MODELS}
-        for engine, size, batch in (("predict", 640, 1), ("predict", 640, 8), ("predict", 1280, 1), ("onnx", 640, 1)):
+        for engine, size, batch in (("predict", 640, 1), ("predict", 640, 8), ("onnx", 640, 1)):
             paths = {n: str(f) if engine == "predict" else exported(f, engine, size, batch) for n, f in files.items()}
             runs = {n: lambda p=p, s=size, b=batch: peak_memory(p, "detect", s, b, "cpu") for n, p in paths.items()}
-            found = interleave(runs, 3)
+            found = interleave(runs, 2)
             for stock, ours in PAIRS.items():
                 yield from records("memory", engine, size, batch, 1, {n: found[n] for n in (stock, ours)})
 
