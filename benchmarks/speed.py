@@ -108,7 +108,9 @@ def engines(seconds: float, full: bool) -> Iterator[Record]:
         cells = product((320, 640, 1280), (1, 8), (1, 2)) if full else _plan()
         for size, batch, threads in cells:
             for engine in [e for e in ENGINES if e != "inference"]:
-                if engine == "compile" and (size, batch) != (640, 1):
+                if not full and (size, batch) != (640, 1) and engine not in ("predict", "onnx", "openvino"):
+                    continue
+                if engine == "compile" and (size, batch, threads) != (640, 1, 2):
                     continue  # compiling takes a minute a model
                 if _missing(engine):
                     print(f"{engine} is left out: {_missing(engine)} is not installed")
@@ -128,12 +130,12 @@ def _plan() -> list[tuple[int, int, int]]:
     return [(640, 1, 2), (640, 1, 1), (320, 1, 2), (1280, 1, 2), (640, 8, 2)]
 
 
-def timed(runs: Mapping[str, Callable[[], Any]], seconds: float) -> dict[str, list[Any]]:
+def timed(runs: Mapping[str, Callable[[], Any]], seconds: float, most: int = MOST) -> dict[str, list[Any]]:
     """Interleave after a warm-up, for about `seconds`."""
     start = time.perf_counter()
-    interleave(runs, WARM_UP)
-    a_round = (time.perf_counter() - start) / WARM_UP
-    return interleave(runs, min(max(int(seconds / a_round), FEWEST), MOST))
+    interleave(runs, WARM_UP, settle=0)
+    a_round = 2 * (time.perf_counter() - start) / WARM_UP
+    return interleave(runs, min(max(int(seconds / a_round), FEWEST), most))
 
 
 def clock(kind: str, run: Callable[[], object]) -> Callable[[], dict[str, float]]:
@@ -368,7 +370,7 @@ def memory(seconds: float, full: bool) -> Iterator[Record]:
         for engine, size, batch in (("predict", 640, 1), ("predict", 640, 8), ("onnx", 640, 1)):
             paths = {n: str(f) if engine == "predict" else exported(f, engine, size, batch) for n, f in files.items()}
             runs = {n: lambda p=p, s=size, b=batch: peak_memory(p, "detect", s, b, "cpu") for n, p in paths.items()}
-            found = interleave(runs, 2)
+            found = interleave(runs, 2, settle=0)
             for stock, ours in PAIRS.items():
                 yield from records("memory", engine, size, batch, 1, {n: found[n] for n in (stock, ours)})
 
@@ -415,8 +417,8 @@ def plugin(seconds: float, full: bool) -> Iterator[Record]:
     """What stock models pay for the plugin: parsing, forward, import."""
     yaml = YOLO("yolo11n.yaml").model.yaml
     model = YOLO("yolo11n.yaml").model.eval().fuse()
-    x = torch.rand(1, 3, 320, 320)
-    torch.set_num_threads(2)
+    x = torch.rand(1, 3, 64, 64)  # small, lest the convolutions hide what the wrapper takes
+    torch.set_num_threads(1)
     stages: dict[str, Callable[[], object]] = {
         "parse": lambda: tasks.parse_model(deepcopy(yaml), 3, verbose=False),
         "forward": lambda: model(x),
@@ -432,14 +434,17 @@ def plugin(seconds: float, full: bool) -> Iterator[Record]:
                 yolo_starnet.activate()
 
         with torch.inference_mode():
-            times = timed({"without": without, "with": active}, 2 * seconds)
-        yield from records("plugin", stage, 320, 1, 2, {n: [t["ms"] for t in found] for n, found in times.items()})
+            times = timed({"without": without, "with": active}, 2 * seconds, 1000)
+        yield from records("plugin", stage, 64, 1, 1, {n: [t["ms"] for t in found] for n, found in times.items()})
     imports = {
         name: clock("ms", lambda code=code: subprocess.run([sys.executable, "-c", code], check=True))
-        for name, code in (("without", "import ultralytics.nn.tasks"), ("with", "import yolo_starnet"))
+        for name, code in (
+            ("without", "from ultralytics import YOLO"),
+            ("with", "import yolo_starnet; from ultralytics import YOLO"),
+        )
     }
-    times = interleave(imports, FEWEST)
-    yield from records("plugin", "import", 0, 0, 2, {n: [t["ms"] for t in found] for n, found in times.items()})
+    times = interleave(imports, 2 * FEWEST, settle=0)
+    yield from records("plugin", "import", 0, 0, 1, {n: [t["ms"] for t in found] for n, found in times.items()})
 
 
 PARTS: dict[str, Callable[[float, bool], Iterable[Record]]] = {
@@ -472,9 +477,9 @@ def page(records: list[Record]) -> str:
     lines = [
         "# Speed",
         "",
-        "Written by `benchmarks/speed.py`. Medians with the first and third quartile; models take turns, call by call, "
-        "in one process. A ratio is that of medians to the stock model beside it, its quartiles those of the ratios "
-        "round by round. Milliseconds are of a whole batch.",
+        "Written by `benchmarks/speed.py`. Medians with the first and third quartile; models take turns in one "
+        "process, and of each turn the second call counts. A ratio is that of medians to the stock model beside it, "
+        "its quartiles those of the ratios round by round. Milliseconds are of a whole batch.",
         "",
         f"{_processor()}, {platform.system()}, Python {platform.python_version()}, torch {torch.__version__}, "
         f"Ultralytics {ultralytics.__version__}. {counted}.",

@@ -22,9 +22,9 @@ def fits(x: torch.Tensor, *convolutions: nn.Module) -> bool:
     """Whether `convolve` may take these on `x`: float32, channels side by side, nobody differentiates or listens."""
     return (
         X86
+        and not torch.is_grad_enabled()
         and x.device.type == "cpu"
         and x.dtype == torch.float32
-        and not torch.is_grad_enabled()
         and x.is_contiguous(memory_format=torch.channels_last)
         and not any(m._forward_hooks or m._forward_pre_hooks for m in convolutions)  # such as those that count FLOPs
         and not torch.jit.is_tracing()
@@ -52,14 +52,15 @@ def convolve(
 
 def _lay_out(conv: nn.Conv2d, x: torch.Tensor) -> torch.Tensor:
     """The weights in the order that oneDNN likes for inputs of this shape, kept until they or the shape change."""
-    weight = conv.weight.detach()
-    key = (x.shape, weight.data_ptr(), 0 if weight.is_inference() else conv.weight._version)
+    weight = conv.weight
+    key = (x.shape, weight.data_ptr(), 0 if weight.is_inference() else weight._version)
     found = _laid_out.get(conv)
     if found is None or found[0] != key:
         order: Any = torch._C._nn.mkldnn_reorder_conv2d_weight
-        ready = order(weight.to_mkldnn(), conv.padding, conv.stride, conv.dilation, conv.groups, x.shape)
+        plain = weight.detach()
+        ready = order(plain.to_mkldnn(), conv.padding, conv.stride, conv.dilation, conv.groups, x.shape)
         # The weights are kept, too, lest their address be given to others.
-        found = _laid_out[conv] = (key, ready, weight)
+        found = _laid_out[conv] = (key, ready, plain)
     return found[1]
 
 

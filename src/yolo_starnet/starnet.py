@@ -95,14 +95,15 @@ class StarBlock(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Add to `x` what the star operation finds in it."""
+        if packed.fits(x, self.dwconv.conv, self.f1, self.f2, self.g.conv, self.dwconv2) and not hasattr(self.g, "bn"):
+            y = packed.convolve(self.dwconv.conv, x)
+            y = packed.convolve(self.f2, y, times=packed.convolve(self.f1, y, relu6=True))
+            return packed.convolve(self.dwconv2, packed.convolve(self.g.conv, y), plus=x)
         y = self.dwconv(x)
         # A tracer that records with gradients and checks without, as NCNN's pnnx does, must find the same graph.
         if torch.is_grad_enabled() or torch.jit.is_tracing():
             y = self.act(self.f1(y)) * self.f2(y)
             return x + self.drop_path(self.dwconv2(self.g(y)))
-        if packed.fits(x, self.f1, self.f2, self.dwconv2):
-            y = packed.convolve(self.f2, y, times=packed.convolve(self.f1, y, relu6=True))
-            return packed.convolve(self.dwconv2, self.g(y), plus=x)
         # In place: on a CPU, fetching memory for another map takes longer than the sum or product itself.
         y = self.act(self.f1(y)).mul_(self.f2(y))
         return self.drop_path(self.dwconv2(self.g(y))).add_(x)

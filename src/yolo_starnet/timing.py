@@ -22,18 +22,27 @@ T = TypeVar("T")
 
 
 def interleave(
-    runs: Mapping[str, Callable[[], T]], rounds: int, after: Callable[[], object] = lambda: None
+    runs: Mapping[str, Callable[[], T]], rounds: int, after: Callable[[], object] = lambda: None, settle: int = 1
 ) -> dict[str, list[T]]:
-    """Call each of `runs` once a round, so that whatever else the machine does meets all of them alike.
+    """Let each of `runs` have a turn a round, so that whatever else the machine does meets all of them alike.
+
+    Args:
+        runs: What to call, by name.
+        rounds: How many turns each has.
+        after: Called after each round.
+        settle: Calls at the start of a turn that are not counted: they find the caches full of another model, as no
+            model does that works alone.
 
     Returns:
-        For each name, what it returned, a value per round.
+        For each name, what the last call of each turn returned.
     """
     found: dict[str, list[T]] = {name: [] for name in runs}
     names = list(runs)
     for i in range(rounds):
-        first = i % len(names)  # whoever follows a large model finds the caches cold
+        first = i % len(names)  # nobody always follows the same one
         for name in names[first:] + names[:first]:
+            for _ in range(settle):
+                runs[name]()
             found[name].append(runs[name]())
         after()
     return found
