@@ -2,7 +2,7 @@
 
 `python benchmarks/speed.py` measures everything, some 40 minutes on two cores; `… levels training` only those parts.
 `seconds=` is how long each group of models is timed (15), `full=1` crosses every engine with every size, batch and
-thread count, which takes hours. Parts: engines, levels, training, memory, floor, plugin.
+thread count, which takes hours. Parts: pair, engines, levels, layers, training, memory, floor, plugin.
 """
 
 from __future__ import annotations
@@ -58,6 +58,10 @@ ENGINES = {
 }
 
 
+COMMON = ("predict", "onnx", "openvino")
+"""What most people deploy on a CPU: measured under more conditions than the others."""
+
+
 class Record(NamedTuple):
     """The times of one model among those that it was interleaved with; milliseconds, ratios round by round."""
 
@@ -107,22 +111,35 @@ def engines(seconds: float, full: bool) -> Iterator[Record]:
         files = {name: checkpoint(name, Path(folder)) for name in MODELS}
         cells = product((320, 640, 1280), (1, 8), (1, 2)) if full else _plan()
         for size, batch, threads in cells:
-            for engine in [e for e in ENGINES if e != "inference"]:
-                if not full and (size, batch) != (640, 1) and engine not in ("predict", "onnx", "openvino"):
+            for engine in START:
+                if not full and (size, batch) != (640, 1) and engine not in COMMON:
                     continue
                 if engine == "compile" and (size, batch, threads) != (640, 1, 2):
                     continue  # compiling takes a minute a model
-                if _missing(engine):
-                    print(f"{engine} is left out: {_missing(engine)} is not installed")
-                    continue
-                runs = {}
-                for name, file in files.items():
-                    runs[name] = START[engine](file, size, batch, threads)
-                times = timed(runs, seconds)
-                for kind in times[MODELS[0]][0]:
-                    for stock, ours in PAIRS.items():
-                        pair = {name: [t[kind] for t in times[name]] for name in (stock, ours)}
-                        yield from records("engines", kind, size, batch, threads, pair)
+                yield from _cell("engines", engine, files, size, batch, threads, seconds)
+
+
+def pair(seconds: float, full: bool) -> Iterator[Record]:
+    """YOLO11n and its StarNet form alone, for longer."""
+    with tempfile.TemporaryDirectory(prefix="speed-") as folder:
+        files = {name: checkpoint(name, Path(folder)) for name in MODELS[:2]}
+        for threads, engine in product((2, 1), COMMON):
+            yield from _cell("pair", engine, files, 640, 1, threads, 2 * seconds)
+
+
+def _cell(
+    part: str, engine: str, files: Mapping[str, Path], size: int, batch: int, threads: int, seconds: float
+) -> Iterator[Record]:
+    """Models through one engine, under one set of conditions."""
+    if module := _missing(engine):
+        print(f"{engine} is left out: {module} is not installed")
+        return
+    times = timed({name: START[engine](file, size, batch, threads) for name, file in files.items()}, seconds)
+    for kind, (stock, ours) in product(next(iter(times.values()))[0], PAIRS.items()):
+        if stock in times:
+            yield from records(
+                part, kind, size, batch, threads, {name: [t[kind] for t in times[name]] for name in (stock, ours)}
+            )
 
 
 def _plan() -> list[tuple[int, int, int]]:
@@ -328,6 +345,36 @@ def levels(seconds: float, full: bool) -> Iterator[Record]:
         yield from records("levels", "PyTorch", size, 1, threads, named)
 
 
+def layers(seconds: float, full: bool) -> Iterator[Record]:
+    """Where the time goes: the layers of YOLO11n and its StarNet form, fused and channels-last, by what they are."""
+    models = {
+        name: YOLO(f"{name}.yaml").model.eval().fuse().to(memory_format=torch.channels_last) for name in MODELS[:2]
+    }
+    image = torch.rand(1, 3, 640, 640).contiguous(memory_format=torch.channels_last)
+    for threads in (2, 1):
+        torch.set_num_threads(threads)
+        with torch.inference_mode():
+            times = timed({name: lambda m=m: _by_part(m, image) for name, m in models.items()}, 2 * seconds)
+        for kind in ("backbone", "SPPF and C2PSA", "neck", "head"):
+            yield from records("layers", kind, 640, 1, threads, {n: [t[kind] for t in f] for n, f in times.items()})
+
+
+def _by_part(model: nn.Module, x: Any) -> dict[str, float]:
+    """The milliseconds that each part of a YOLO11 takes."""
+    found = dict.fromkeys(("backbone", "SPPF and C2PSA", "neck", "head"), 0.0)
+    part, outputs = "backbone", []
+    for layer in model.model:
+        name = type(layer).__name__
+        part = {"SPPF": "SPPF and C2PSA", "Upsample": "neck", "Detect": "head"}.get(name, part)
+        if layer.f != -1:
+            x = outputs[layer.f] if isinstance(layer.f, int) else [x if j == -1 else outputs[j] for j in layer.f]
+        start = time.perf_counter()
+        x = layer(x)
+        found[part] += (time.perf_counter() - start) * 1e3
+        outputs.append(x)
+    return found
+
+
 def training(seconds: float, full: bool) -> Iterator[Record]:
     """A training step: forward, loss, backward and the optimizer."""
     for size, batch, threads in ((256, 16, 2), (256, 16, 1), (640, 4, 2)):
@@ -424,14 +471,21 @@ def plugin(seconds: float, full: bool) -> Iterator[Record]:
         "forward": lambda: model(x),
     }
     for stage, run in stages.items():
-        active = clock("ms", run)
+        timer = clock("ms", run)
 
-        def without(active: Callable[[], dict[str, float]] = active) -> dict[str, float]:
+        def without(run: Callable[[], object] = run, timer: Callable[[], dict[str, float]] = timer) -> dict[str, float]:
             yolo_starnet.deactivate()
             try:
-                return active()
+                run()  # patching empties caches of Python's own, so that the first call takes longer
+                return timer()
             finally:
                 yolo_starnet.activate()
+
+        def active(run: Callable[[], object] = run, timer: Callable[[], dict[str, float]] = timer) -> dict[str, float]:
+            yolo_starnet.deactivate()
+            yolo_starnet.activate()
+            run()
+            return timer()
 
         with torch.inference_mode():
             times = timed({"without": without, "with": active}, 2 * seconds, 1000)
@@ -448,8 +502,10 @@ def plugin(seconds: float, full: bool) -> Iterator[Record]:
 
 
 PARTS: dict[str, Callable[[float, bool], Iterable[Record]]] = {
+    "pair": pair,
     "engines": engines,
     "levels": levels,
+    "layers": layers,
     "training": training,
     "memory": memory,
     "floor": floor,
@@ -492,7 +548,7 @@ def page(records: list[Record]) -> str:
         lines += ["", f"## {part.capitalize()}", "", (PARTS[part].__doc__ or "").splitlines()[0], ""]
         lines += [f"| | pixels | batch | threads | model | {unit} | ratio |", "| --- " * 7 + "|"]
         for r in found:
-            name = ENGINES.get(r.engine, r.engine) if part == "engines" else r.engine
+            name = ENGINES.get(r.engine, r.engine) if part in ("pair", "engines") else r.engine
             ratio = "" if r.ratio is None else f"**{r.ratio:.2f}** ({r.ratio_low:.2f} to {r.ratio_high:.2f})"
             times = f"{r.median:.1f} ({r.low:.1f} to {r.high:.1f})"
             lines.append(f"| {name} | {r.size} | {r.batch} | {r.threads} | {r.model} | {times} | {ratio} |")
