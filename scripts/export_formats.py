@@ -26,7 +26,7 @@ from torchvision.ops import box_iou
 from ultralytics import YOLO
 from ultralytics.utils import ASSETS
 
-from yolo_starnet import demo
+from yolo_starnet import cli, demo
 
 ROOT = Path(__file__).parents[1]
 BUILD = ROOT / "build" / "export"
@@ -38,17 +38,7 @@ CONF, PREDICT_CONF = 0.01, 0.1
 PIXELS, CONFIDENCE, SHARE, POINTS = 1.0, 0.01, 0.01, 0.02
 """What counts as agreement: of boxes and keypoints, of confidences, of pixels of a mask or a map, of mAP50-95."""
 
-MODELS = {
-    "detect": "yolo11n-starnet.yaml",
-    "segment": "yolo11n-starnet-seg.yaml",
-    "pose": "yolo11n-starnet-pose.yaml",
-    "obb": "yolo11n-starnet-obb.yaml",
-    "classify": "yolo11n-starnet-cls.yaml",
-    "semantic": "yolo26n-starnet-sem.yaml",
-    "depth": "yolo26n-starnet-depth.yaml",
-    "end2end": "yolo26n-starnet.yaml",
-    "stock": "yolo11n.yaml",
-}
+MODELS = {**cli.MODELS, "end2end": "yolo26n-starnet.yaml", "stock": "yolo11n.yaml"}
 """What is trained, by the name of its checkpoint; `end2end` and `stock` detect."""
 
 
