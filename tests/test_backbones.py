@@ -12,7 +12,7 @@ from yolo_starnet.backbones import Table, load
 from yolo_starnet.errors import PluginError
 from yolo_starnet.starnet import VARIANTS
 
-OURS = [*VARIANTS, "timm"]
+OURS = [*VARIANTS, "starnet_fit", "timm"]
 GOOD = """
 from torch import nn
 from yolo_starnet import Backbone, Layer, hookimpl
@@ -117,7 +117,7 @@ def test_a_broken_plugin_beside_a_good_one_is_one_warning_and_the_good_one_works
     assert done.stderr.count("is left out") == 1
     assert "'broken_plugin' (broken_plugin) is left out: ModuleNotFoundError" in done.stderr
     silent = python("-c", code, PYTHONPATH=str(tmp_path), YOLO_STARNET_DISABLE="timm, broken_plugin")
-    assert silent.stdout.split("ALL ")[-1].split() == [*VARIANTS, "plain"]
+    assert silent.stdout.split("ALL ")[-1].split() == [*VARIANTS, "starnet_fit", "plain"]
     assert "left out" not in silent.stderr
 
 

@@ -23,7 +23,7 @@ def test_the_figures_are_those_that_ultralytics_counts():
 
 def test_every_backbone_is_listed_with_the_weights_that_there_are():
     found = lines(scale="n")
-    assert [line[0] for line in found[2:]] == ["(stock)", *VARIANTS]
+    assert [line[0] for line in found[2:]] == ["(stock)", *VARIANTS, "starnet_fit"]
     published = [line[0] for line in found if line[-1] == "true}"]
     assert published == ["starnet_s1", "starnet_s2", "starnet_s3", "starnet_s4"]
 

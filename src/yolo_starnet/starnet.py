@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from torch import nn
@@ -86,19 +86,22 @@ class StarBlock(nn.Module):
         super().__init__()
         hidden = mlp_ratio * c
         self.dwconv = ConvBN(c, c, 7, g=c)
-        self.f1 = nn.Conv2d(c, hidden, 1)
-        self.f2 = nn.Conv2d(c, hidden, 1)
+        self.f1: nn.Module = nn.Conv2d(c, hidden, 1)
+        self.f2: nn.Module = nn.Conv2d(c, hidden, 1)
         self.g = ConvBN(hidden, c)
-        self.dwconv2 = nn.Conv2d(c, c, 7, padding=3, groups=c)
+        self.dwconv2: nn.Module = nn.Conv2d(c, c, 7, padding=3, groups=c)
         self.act = nn.ReLU6()
         self.drop_path = DropPath(drop_path) if drop_path else nn.Identity()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Add to `x` what the star operation finds in it."""
-        if packed.fits(x, self.dwconv.conv, self.f1, self.f2, self.g.conv, self.dwconv2) and not hasattr(self.g, "bn"):
-            y = packed.convolve(self.dwconv.conv, x)
-            y = packed.convolve(self.f2, y, times=packed.convolve(self.f1, y, relu6=True))
-            return packed.convolve(self.dwconv2, packed.convolve(self.g.conv, y), plus=x)
+        if not hasattr(self.g, "bn"):  # fused
+            layers = (self.dwconv, self.f1, self.f2, self.g, self.dwconv2)
+            dwconv, f1, f2, g, dwconv2 = (_convolution(layer) for layer in layers)
+            if packed.fits(x, dwconv, f1, f2, g, dwconv2):
+                y = packed.convolve(dwconv, x)
+                y = packed.convolve(f2, y, times=packed.convolve(f1, y, relu6=True))
+                return packed.convolve(dwconv2, packed.convolve(g, y), plus=x)
         y = self.dwconv(x)
         # A tracer that records with gradients and checks without, as NCNN's pnnx does, must find the same graph.
         if torch.is_grad_enabled() or torch.jit.is_tracing():
@@ -172,15 +175,15 @@ def levels(
     Raises:
         ValueError: An option is out of range or not a number, or there can be no weights for the network asked for.
     """
-    _check("depth", depth, "a number above 0", lambda v: v > 0)
-    _check("width", width, "a number above 0", lambda v: v > 0)
-    _check("drop_path_rate", drop_path_rate, "a number from 0 up to, but not, 1", lambda v: 0 <= v < 1)
+    check("depth", depth, "a number above 0", lambda v: v > 0)
+    check("width", width, "a number above 0", lambda v: v > 0)
+    check("drop_path_rate", drop_path_rate, "a number from 0 up to, but not, 1", lambda v: 0 <= v < 1)
     ratio = variant.mlp_ratio if mlp_ratio is None else mlp_ratio
-    _check("mlp_ratio", ratio, "a whole number from 1 up", lambda v: v >= 1 and v == int(v))
+    check("mlp_ratio", ratio, "a whole number from 1 up", lambda v: v >= 1 and v == int(v))
     if pretrained:
         _check_weights(variant, pretrained, width, ratio)
 
-    base, c1 = (c if width == 1 else _make_divisible(int(c * width)) for c in (variant.base, STEM_CHANNELS))
+    base, c1 = (c if width == 1 else make_divisible(int(c * width)) for c in (variant.base, STEM_CHANNELS))
     blocks = sum(variant.depths)
     rates = [drop_path_rate * i / max(blocks - 1, 1) for i in range(blocks)]
     layers = [Layer(StarStem, (in_channels, c1))]
@@ -190,6 +193,10 @@ def levels(
         layers.append(Layer(StarStage, (c1, c2, repeats, int(ratio), *([stage_rates] if drop_path_rate else []))))
         c1 = c2
     return layers
+
+
+def _convolution(layer: nn.Module) -> nn.Conv2d:
+    return cast(nn.Conv2d, layer.conv if isinstance(layer, ConvBN) else layer)
 
 
 def _arrange(x: torch.Tensor, stem: ConvBN) -> torch.Tensor:
@@ -215,7 +222,8 @@ def register_backbones(register: Callable[[Backbone], None]) -> None:
         register(Backbone(name, partial(levels, variant), (StarStem, StarStage), load_weights=load_weights))
 
 
-def _check(option: str, value: object, expected: str, fits: Callable[[float], bool]) -> None:
+def check(option: str, value: object, expected: str, fits: Callable[[float], bool]) -> None:
+    """Raise `ValueError` unless the value of an option is a number that `fits`."""
     number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
     if not number or not fits(value):  # type: ignore[arg-type]  # a number by now
         raise ValueError(f"{option} must be {expected}, found {value!r}")
@@ -234,7 +242,7 @@ def _check_weights(variant: Variant, pretrained: object, width: float, ratio: fl
     weights.overlay(pretrained)
 
 
-def _make_divisible(value: int, divisor: int = 8) -> int:
+def make_divisible(value: int, divisor: int = 8) -> int:
     """Round half up to a multiple of `divisor`, at least `divisor`, and one more when that loses over 10 %."""
     rounded = max(divisor, (value + divisor // 2) // divisor * divisor)
     return rounded + divisor if rounded < 0.9 * value else rounded

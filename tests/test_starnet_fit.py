@@ -1,0 +1,101 @@
+"""`starnet_fit`: what it computes, what it takes, and how it starts to learn."""
+
+import pytest
+import torch
+from torch import nn
+from ultralytics import YOLO
+
+from yolo_starnet import measure
+from yolo_starnet.errors import BackboneError
+from yolo_starnet.starnet_fit import FitBlock, levels
+
+TASKS = ["yolo11{}", "yolo11{}-seg", "yolo11{}-pose", "yolo11{}-obb", "yolo26{}", "yolo26{}-seg"]
+
+
+def on_starnet(name: str) -> str:
+    """The config name of a stock name on `starnet_fit`."""
+    family, dash, task = name.partition("-")
+    return f"{family}-starnet_fit{dash}{task}.yaml"
+
+
+@pytest.mark.parametrize("name", [task.format("n") for task in TASKS])
+def test_scale_n_has_fewer_parameters_and_gflops_than_stock(name: str):
+    found, stock = measure.figures(on_starnet(name)), measure.figures(f"{name}.yaml")
+    assert found.parameters < stock.parameters
+    assert found.gflops < stock.gflops
+
+
+@pytest.mark.parametrize("width", [0.25, 0.5, 1.0, 1.5])
+def test_channels_are_said_before_they_are_built(width: float):
+    layers = levels(3, width=width)
+    x = torch.zeros(1, 3, 64, 64)
+    for layer in layers:
+        x = layer.module(*layer.args).eval()(x)
+        assert x.shape[1] == layer.channels
+    assert x.shape[2:] == (2, 2)
+
+
+def test_dims_depths_mlp_ratio_and_drop_path_are_options_of_a_row():
+    layers = levels(3, dims=[8, 24, 40, 56], depths=[0, 2, 0, 3], mlp_ratio=3, drop_path_rate=0.4)
+    assert [layer.channels for layer in layers[1:]] == [8, 24, 40, 56]
+    stages = [layer.module(*layer.args) for layer in layers[1:]]
+    blocks = [[m for m in stage if isinstance(m, FitBlock)] for stage in stages]
+    assert [len(b) for b in blocks] == [0, 2, 0, 3]
+    assert blocks[1][0].f1.conv.out_channels == 3 * 24
+    assert [getattr(b.drop_path, "p", 0.0) for b in blocks[1] + blocks[3]] == pytest.approx([0, 0.1, 0.2, 0.3, 0.4])
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ("{dims: [8, 16, 32]}", "dims must be four whole numbers, for P2 to P5, found \\[8, 16, 32\\]"),
+        ("{dims: 32}", "dims must be four whole numbers"),
+        ("{dims: [0, 16, 32, 64]}", "dims must be whole numbers from 1 up, found 0"),
+        ("{depths: [1, 1, -1, 1]}", "depths must be whole numbers from 0 up, found -1"),
+        ("{mlp_ratio: 0}", "mlp_ratio must be a whole number from 1 up, found 0"),
+        ("{width: -1}", "width must be a number above 0, found -1"),
+        ("{pretrained: true}", "pretrained"),
+    ],
+)
+def test_an_option_out_of_range_is_refused_by_name(tmp_path, options: str, reason: str):
+    file = tmp_path / "mine.yaml"
+    file.write_text(f"nc: 3\nbackbone:\n  - [-1, 1, starnet_fit, {options}]\nhead:\n  - [[2, 3, 4], 1, Detect, [nc]]\n")
+    with pytest.raises(BackboneError, match=reason):
+        YOLO(file)
+
+
+def test_fuse_folds_every_batchnorm_and_changes_nothing():
+    model = YOLO("yolo11n-starnet_fit.yaml").model.double().eval()
+    for m in model.modules():  # away from the identity that a fresh BatchNorm is
+        if isinstance(m, nn.BatchNorm2d):
+            m.running_mean.normal_(std=0.1)
+            m.running_var.uniform_(0.5, 1.5)
+    image = torch.rand(1, 3, 96, 64, dtype=torch.float64)
+    with torch.no_grad():
+        before = model(image)[0]
+        after = model.fuse(verbose=False)(image)[0]
+    assert not any(isinstance(m, nn.BatchNorm2d) for m in model.modules())
+    assert (after - before).abs().max() <= 1e-6 * before.abs().max()
+
+
+def test_packed_convolutions_compute_the_same():
+    model = YOLO("yolo11n-starnet_fit.yaml").model.eval().fuse(verbose=False)
+    image = torch.rand(1, 3, 96, 64)
+    expected = model(image)[0].detach()  # with gradients, so by plain convolutions
+    with torch.inference_mode():
+        found = model.to(memory_format=torch.channels_last)(image.contiguous(memory_format=torch.channels_last))[0]
+    assert (found - expected).abs().max() <= 1e-5 * expected.abs().max()
+
+
+def test_an_adam_step_turns_its_weights_about_as_far_as_those_of_the_stock_backbone():
+    def share(name: str, rows: int) -> list[float]:
+        """How far a step of 1 in every weight goes, relative to the weights, for each level's median convolution."""
+        found = []
+        for row in YOLO(name).model.model[:rows]:
+            stds = [m.weight.std().item() for m in row.modules() if isinstance(m, nn.Conv2d) and m.groups == 1]
+            found.append(1 / sorted(stds)[len(stds) // 2])
+        return found
+
+    fit, stock, paper = share("yolo11n-starnet_fit.yaml", 5), share("yolo11n.yaml", 9), share("yolo11n-starnet.yaml", 5)
+    assert max(stock) / 2 < max(fit) < 2 * max(stock)
+    assert all(a > 2 * b for a, b in zip(fit[1:], paper[1:]))
