@@ -27,7 +27,8 @@ def names(stock: str) -> list[str]:
     return [f"{parts[1]}{scale}-{backbone}{parts[2]}" for scale in PARAMETERS for backbone in VARIANTS]
 
 
-SHIPPED = sorted(file.name for file in configs.CONFIGS.glob("*.yaml"))
+FIT = sorted(file.name for file in configs.CONFIGS.glob("*-starnet_fit*.yaml"))
+SHIPPED = sorted({file.name for file in configs.CONFIGS.glob("*.yaml")} - {*FIT})
 
 
 def test_four_families_with_their_tasks_are_shipped_and_shadow_nothing():
@@ -44,6 +45,20 @@ def test_every_scale_and_variant_of_a_shipped_config_builds(stock: str):
         with torch.device("meta"):  # no memory, no time: layers and channels are all that is asked
             layers, _ = tasks.parse_model(model, 3, verbose=False)
         assert type(layers[4]).__name__ == "StarStage"
+
+
+def test_starnet_fit_is_shipped_for_every_task_of_yolo11_and_yolo26():
+    of_starnet = {name.replace("-starnet", "-starnet_fit") for name in SHIPPED}
+    assert {name for name in of_starnet if name.startswith(("yolo11-", "yolo26-"))} == {*FIT}
+
+
+@pytest.mark.parametrize("stock", FIT)
+def test_every_scale_of_a_shipped_config_on_starnet_fit_builds(stock: str):
+    for scale in PARAMETERS:
+        model = yaml_model_load(re.sub(r"(yolo\d+)", rf"\1{scale}", stock))
+        with torch.device("meta"):
+            layers, _ = tasks.parse_model(model, 3, verbose=False)
+        assert type(layers[4]).__name__ == "FitStage"
 
 
 def test_the_shipped_config_is_the_reference_with_a_row_that_follows_the_scale():

@@ -153,7 +153,9 @@ def test_a_shipped_config_is_what_grafting_writes(name: str):
     shipped = (configs.CONFIGS / name).read_text(encoding="utf-8")
     figures = re.compile(r" # summary: .*")
     assert len(figures.findall(shipped)) == 5
-    again = configs.grafted(configs.stock_file(name.replace("-starnet", "")), "starnet_s1")
+    token = "starnet_fit" if "starnet_fit" in name else "starnet"
+    backbone = configs.read(token, yolo_starnet.backbones())[0]
+    again = configs.grafted(configs.stock_file(name.replace(f"-{token}", "")), backbone)
     again = again.replace(f"Ultralytics {ultralytics.__version__} on", "Ultralytics 8.4.190 on")
     assert figures.sub("", shipped) == again
 

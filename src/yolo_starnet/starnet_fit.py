@@ -66,7 +66,7 @@ def levels(
 
     Args:
         in_channels: Channels of the image.
-        width: Factor on the channels, 0.25 at scale n; 512 * max(width, 1) is the most, as in YOLO11.
+        width: Factor on the channels, 0.25 at scale n; 448 * max(width, 1) is the most.
         dims: Channels at P2 to P5, in place of those by width; `width` still decides the stem's.
         depths: Blocks at P2 to P5.
         mlp_ratio: Widening inside a block.
@@ -83,7 +83,7 @@ def levels(
     check("mlp_ratio", mlp_ratio, "a whole number from 1 up", lambda v: v >= 1 and v == int(v))
     _check_four("dims", DIMS if dims is None else dims, 1)
     _check_four("depths", depths, 0)
-    most = int(512 * max(width, 1))
+    most = int(448 * max(width, 1))
     channels = dims or [min(make_divisible(int(c * width * 4)), most) for c in DIMS]
     rates = [drop_path_rate * i / max(sum(depths) - 1, 1) for i in range(sum(depths))]
     c1 = make_divisible(int(STEM * width * 4))
