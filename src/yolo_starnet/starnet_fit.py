@@ -45,7 +45,7 @@ class FitStage(nn.Sequential):
     ) -> None:
         """Build a 3 x 3 convolution of stride 2 and `depth` blocks; `drop_path` holds a rate for each, or nothing."""
         rates = drop_path or [0.0] * depth
-        super().__init__(_shrink(ConvBN(c1, c2, 3, 2)), *(FitBlock(c2, mlp_ratio, rate) for rate in rates))
+        super().__init__(_shrink(ConvBN(c1, c2, 3, 2, act=nn.ReLU6())), *(FitBlock(c2, mlp_ratio, rate) for rate in rates))
 
     @staticmethod
     def out_channels(c1: int, c2: int, *_: object) -> int:
