@@ -1,7 +1,8 @@
 """`starnet_fit`: StarNet's stem, stages and star operation, fitted to YOLO's necks and to Ultralytics' recipes.
 
-Beside the paper's network (`starnet.py`) it has wider, fewer stages' blocks where a detector's cost lies, and it learns
-under any learning rate that suits a stock YOLO. Measured in `benchmarks/results/accuracy.md`, told in docs/accuracy.md.
+It differs from the paper's network (`starnet.py`) in four ways: more channels and fewer blocks, none at P2, where they
+are slow; a ReLU6 where a stage begins; a BatchNorm after every convolution, which `fuse()` folds; and initial weights
+that learn at the rates that suit a stock YOLO. docs/accuracy.md tells why, and what each was worth.
 """
 
 from __future__ import annotations
@@ -43,9 +44,10 @@ class FitStage(nn.Sequential):
     def __init__(
         self, c1: int, c2: int, depth: int, mlp_ratio: int = MLP_RATIO, drop_path: Sequence[float] = ()
     ) -> None:
-        """Build a 3 x 3 convolution of stride 2 and `depth` blocks; `drop_path` holds a rate for each, or nothing."""
+        """Build a 3 x 3 convolution of stride 2 with ReLU6 and `depth` blocks; `drop_path` holds a rate for each, or nothing."""
         rates = drop_path or [0.0] * depth
-        super().__init__(_shrink(ConvBN(c1, c2, 3, 2, act=nn.ReLU6())), *(FitBlock(c2, mlp_ratio, rate) for rate in rates))
+        down = _shrink(ConvBN(c1, c2, 3, 2, act=nn.ReLU6()))
+        super().__init__(down, *(FitBlock(c2, mlp_ratio, rate) for rate in rates))
 
     @staticmethod
     def out_channels(c1: int, c2: int, *_: object) -> int:
