@@ -44,7 +44,7 @@ class FitStage(nn.Sequential):
     def __init__(
         self, c1: int, c2: int, depth: int, mlp_ratio: int = MLP_RATIO, drop_path: Sequence[float] = ()
     ) -> None:
-        """Build a 3 x 3 convolution of stride 2 with ReLU6 and `depth` blocks; `drop_path` holds a rate for each, or nothing."""
+        """Build a 3 x 3 convolution of stride 2 with ReLU6 and `depth` blocks with the rates of `drop_path`, if any."""
         rates = drop_path or [0.0] * depth
         down = _shrink(ConvBN(c1, c2, 3, 2, act=nn.ReLU6()))
         super().__init__(down, *(FitBlock(c2, mlp_ratio, rate) for rate in rates))
