@@ -7,7 +7,7 @@ from ultralytics import YOLO
 
 from yolo_starnet import measure
 from yolo_starnet.errors import BackboneError
-from yolo_starnet.starnet_fit import FitBlock, levels
+from yolo_starnet.starnet_fit import CSP, ConvStage, FitBlock, FitStage, levels
 
 TASKS = ["yolo11{}", "yolo11{}-seg", "yolo11{}-pose", "yolo11{}-obb", "yolo26{}", "yolo26{}-seg"]
 
@@ -25,9 +25,9 @@ def test_scale_n_has_fewer_parameters_and_gflops_than_stock(name: str):
     assert found.gflops < stock.gflops
 
 
-@pytest.mark.parametrize("width", [0.25, 0.5, 1.0, 1.5])
-def test_channels_are_said_before_they_are_built(width: float):
-    layers = levels(3, width=width)
+@pytest.mark.parametrize("options", [{"width": w} for w in (0.25, 0.5, 1.0, 1.5)] + [{"depths": [1, 2, 0, 1]}], ids=str)
+def test_channels_are_said_before_they_are_built(options: dict):
+    layers = levels(3, **options)
     x = torch.zeros(1, 3, 64, 64)
     for layer in layers:
         x = layer.module(*layer.args).eval()(x)
@@ -36,13 +36,20 @@ def test_channels_are_said_before_they_are_built(width: float):
 
 
 def test_dims_depths_mlp_ratio_and_drop_path_are_options_of_a_row():
-    layers = levels(3, dims=[8, 24, 40, 56], depths=[0, 2, 0, 3], mlp_ratio=3, drop_path_rate=0.4)
+    layers = levels(3, dims=[8, 24, 40, 56], depths=[0, 2, 2, 3], mlp_ratio=3, drop_path_rate=0.4)
     assert [layer.channels for layer in layers[1:]] == [8, 24, 40, 56]
     stages = [layer.module(*layer.args) for layer in layers[1:]]
+    assert [len(m.m) for stage in stages for m in stage if isinstance(m, CSP)] == [2]
     blocks = [[m for m in stage if isinstance(m, FitBlock)] for stage in stages]
-    assert [len(b) for b in blocks] == [0, 2, 0, 3]
-    assert blocks[1][0].f1.conv.out_channels == 3 * 24
-    assert [getattr(b.drop_path, "p", 0.0) for b in blocks[1] + blocks[3]] == pytest.approx([0, 0.1, 0.2, 0.3, 0.4])
+    assert [len(b) for b in blocks] == [0, 0, 2, 3]
+    assert blocks[2][0].f1.conv.out_channels == 3 * 40
+    assert [getattr(b.drop_path, "p", 0.0) for b in blocks[2] + blocks[3]] == pytest.approx([0, 0.1, 0.2, 0.3, 0.4])
+
+
+@pytest.mark.parametrize("first", [2, 3, 4, 5, 6])
+def test_star_blocks_begin_at_the_level_that_is_asked_for(first: int):
+    layers = levels(3, first_star_level=first, depths=[1, 1, 1, 1], drop_path_rate=0.1)
+    assert [layer.module for layer in layers[1:]] == [ConvStage] * (first - 2) + [FitStage] * (6 - first)
 
 
 @pytest.mark.parametrize(
@@ -54,6 +61,7 @@ def test_dims_depths_mlp_ratio_and_drop_path_are_options_of_a_row():
         ("{depths: [1, 1, -1, 1]}", "depths must be whole numbers from 0 up, found -1"),
         ("{mlp_ratio: 0}", "mlp_ratio must be a whole number from 1 up, found 0"),
         ("{width: -1}", "width must be a number above 0, found -1"),
+        ("{first_star_level: 7}", "first_star_level must be a whole number from 2 to 6, found 7"),
         ("{pretrained: true}", "pretrained"),
     ],
 )
@@ -98,4 +106,4 @@ def test_an_adam_step_turns_its_weights_about_as_far_as_those_of_the_stock_backb
 
     fit, stock, paper = share("yolo11n-starnet_fit.yaml", 5), share("yolo11n.yaml", 9), share("yolo11n-starnet.yaml", 5)
     assert max(stock) / 2 < max(fit) < 2 * max(stock)
-    assert all(a > 2 * b for a, b in zip(fit[1:], paper[1:]))
+    assert all(a > 2 * b for a, b in zip(fit[3:], paper[3:]))

@@ -35,7 +35,9 @@ class ConvBN(Conv):
     def forward_fuse(self, x: torch.Tensor) -> torch.Tensor:
         """The convolution alone, once `fuse()` has folded the BatchNorm into it."""
         if packed.fits(x, self.conv):
-            return packed.convolve(self.conv, x, relu6=isinstance(self.act, nn.ReLU6))
+            clipped = isinstance(self.act, nn.ReLU6)
+            y = packed.convolve(self.conv, x, relu6=clipped)
+            return y if clipped else self.act(y)
         return super().forward_fuse(x)
 
 

@@ -1,8 +1,8 @@
-"""`starnet_fit`: StarNet's stem, stages and star operation, fitted to YOLO's necks and to Ultralytics' recipes.
+"""`starnet_fit`: StarNet's star blocks where they pay, fitted to YOLO's necks and to Ultralytics' recipes.
 
-It differs from the paper's network (`starnet.py`) in four ways: more channels and fewer blocks, none at P2, where they
-are slow; a ReLU6 where a stage begins; a BatchNorm after every convolution, which `fuse()` folds; and initial weights
-that learn at the rates that suit a stock YOLO. docs/accuracy.md tells why, and what each was worth.
+It differs from the paper's network (`starnet.py`) in four ways: P1 to P3, where small objects are found and where star
+blocks learn slowly, have YOLO11's convolutions; more channels and fewer blocks; a BatchNorm after every convolution,
+which `fuse()` folds; and initial weights that learn at the rates that suit a stock YOLO. docs/accuracy.md tells why.
 """
 
 from __future__ import annotations
@@ -11,20 +11,57 @@ from collections.abc import Callable, Sequence
 
 import torch
 from torch import nn
+from ultralytics.nn.modules import Bottleneck, C2f
 
 from .backbones import Backbone, Layer
 from .hookspecs import hookimpl
 from .starnet import ConvBN, StarBlock, StarStem, check, make_divisible
 
 SHRINK = 3.0
-"""What initial weights before a BatchNorm are divided by.
+"""What initial weights of a star block before a BatchNorm are divided by.
 
 The BatchNorm undoes it, so that the network computes the same; but a step of a given size turns such weights by so much
 more. PyTorch's weights for a 1 x 1 convolution of few channels are two to six times as large as those of a stock YOLO's
 3 x 3 convolutions at the same level, which is why StarNet wants so much higher a learning rate.
 """
-DIMS, STEM, DEPTHS, MLP_RATIO = (32, 64, 128, 192), 16, (0, 1, 2, 1), 2
-"""Channels at P2 to P5 and at P1, at a width of 0.25, that of scale n; blocks per stage, and their widening."""
+DIMS, STEM, DEPTHS, MLP_RATIO, FIRST_STAR_LEVEL = (32, 128, 128, 192), 16, (0, 1, 2, 1), 2, 4
+"""Channels at P2 to P5 and at P1, at a width of 0.25, that of scale n; blocks per level; the widening inside a star
+block; the first level with star blocks."""
+
+
+class FitStem(StarStem):
+    """The first level: B x c1 x H x W to B x c2 x H/2 x W/2."""
+
+    def __init__(self, c1: int, c2: int) -> None:
+        """Build a 3 x 3 convolution of stride 2 with BatchNorm and SiLU."""
+        super().__init__(c1, c2)
+        self.act = nn.SiLU()
+
+
+class CSP(C2f):
+    """YOLO11's C3k2 of an expansion of 0.25, which Ultralytics before 8.3 lacks: B x c1 x H x W to B x c2 x H x W.
+
+    Source: `C3k2` of ultralytics/nn/modules/block.py.
+    """
+
+    def __init__(self, c1: int, c2: int, depth: int) -> None:
+        """Build a block of `depth` bottlenecks."""
+        super().__init__(c1, c2, depth, e=0.25)
+        self.m = nn.ModuleList(Bottleneck(self.c, self.c) for _ in range(depth))
+
+
+class ConvStage(nn.Sequential):
+    """One level without star blocks: B x c1 x H x W to B x c2 x H/2 x W/2."""
+
+    def __init__(self, c1: int, c2: int, depth: int) -> None:
+        """Build a 3 x 3 convolution of stride 2 with SiLU and, unless `depth` is 0, a CSP of as many bottlenecks."""
+        c = c2 // 2 if depth else c2
+        super().__init__(ConvBN(c1, c, 3, 2, act=nn.SiLU()), *([CSP(c, c2, depth)] if depth else []))
+
+    @staticmethod
+    def out_channels(c1: int, c2: int, depth: int) -> int:
+        """The channels of what `ConvStage(c1, c2, depth)` returns."""
+        return c2
 
 
 class FitBlock(StarBlock):
@@ -39,15 +76,14 @@ class FitBlock(StarBlock):
 
 
 class FitStage(nn.Sequential):
-    """One level: B x c1 x H x W to B x c2 x H/2 x W/2."""
+    """One level with star blocks: B x c1 x H x W to B x c2 x H/2 x W/2."""
 
     def __init__(
         self, c1: int, c2: int, depth: int, mlp_ratio: int = MLP_RATIO, drop_path: Sequence[float] = ()
     ) -> None:
-        """Build a 3 x 3 convolution of stride 2 with ReLU6 and `depth` blocks with the rates of `drop_path`, if any."""
+        """Build a 3 x 3 convolution of stride 2 and `depth` blocks; `drop_path` holds a rate for each, or nothing."""
         rates = drop_path or [0.0] * depth
-        down = _shrink(ConvBN(c1, c2, 3, 2, act=nn.ReLU6()))
-        super().__init__(down, *(FitBlock(c2, mlp_ratio, rate) for rate in rates))
+        super().__init__(_shrink(ConvBN(c1, c2, 3, 2)), *(FitBlock(c2, mlp_ratio, rate) for rate in rates))
 
     @staticmethod
     def out_channels(c1: int, c2: int, *_: object) -> int:
@@ -63,6 +99,7 @@ def levels(
     depths: Sequence[int] = DEPTHS,
     mlp_ratio: int = MLP_RATIO,
     drop_path_rate: float = 0.0,
+    first_star_level: int = FIRST_STAR_LEVEL,
 ) -> list[Layer]:
     """The five layers.
 
@@ -71,8 +108,9 @@ def levels(
         width: Factor on the channels, 0.25 at scale n; 448 * max(width, 1) is the most.
         dims: Channels at P2 to P5, in place of those by width; `width` still decides the stem's.
         depths: Blocks at P2 to P5.
-        mlp_ratio: Widening inside a block.
-        drop_path_rate: Rate of dropping the last block; the rates rise linearly from 0 at the first.
+        mlp_ratio: Widening inside a star block.
+        drop_path_rate: Rate of dropping the last star block; the rates rise linearly from 0 at the first.
+        first_star_level: The first level with star blocks, 2 to 5; 6 is a network without.
 
     Returns:
         Layers of strides 2, 4, 8, 16 and 32.
@@ -83,16 +121,22 @@ def levels(
     check("width", width, "a number above 0", lambda v: v > 0)
     check("drop_path_rate", drop_path_rate, "a number from 0 up to, but not, 1", lambda v: 0 <= v < 1)
     check("mlp_ratio", mlp_ratio, "a whole number from 1 up", lambda v: v >= 1 and v == int(v))
+    whole = "a whole number from 2 to 6"
+    check("first_star_level", first_star_level, whole, lambda v: 2 <= v <= 6 and v == int(v))
     _check_four("dims", DIMS if dims is None else dims, 1)
     _check_four("depths", depths, 0)
     most = int(448 * max(width, 1))
     channels = dims or [min(make_divisible(int(c * width * 4)), most) for c in DIMS]
-    rates = [drop_path_rate * i / max(sum(depths) - 1, 1) for i in range(sum(depths))]
+    stars = sum(depths[int(first_star_level) - 2 :])
+    rates = [drop_path_rate * i / max(stars - 1, 1) for i in range(stars)]
     c1 = make_divisible(int(STEM * width * 4))
-    layers = [Layer(StarStem, (in_channels, c1))]
-    for c2, depth in zip(channels, depths):
-        stage_rates, rates = rates[:depth], rates[depth:]
-        layers.append(Layer(FitStage, (c1, c2, depth, int(mlp_ratio), *([stage_rates] if drop_path_rate else []))))
+    layers = [Layer(FitStem, (in_channels, c1))]
+    for level, c2, depth in zip(range(2, 6), channels, depths):
+        if level < first_star_level:
+            layers.append(Layer(ConvStage, (c1, c2, depth)))
+        else:
+            stage_rates, rates = rates[:depth], rates[depth:]
+            layers.append(Layer(FitStage, (c1, c2, depth, int(mlp_ratio), *([stage_rates] if drop_path_rate else []))))
         c1 = c2
     return layers
 
@@ -113,4 +157,4 @@ def _check_four(option: str, values: object, least: int) -> None:
 @hookimpl
 def register_backbones(register: Callable[[Backbone], None]) -> None:
     """Register `starnet_fit`."""
-    register(Backbone("starnet_fit", levels, (StarStem, FitStage)))
+    register(Backbone("starnet_fit", levels, (FitStem, ConvStage, FitStage)))
