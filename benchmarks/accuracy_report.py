@@ -24,7 +24,8 @@ difference.
 mAP50 and mAP50-95 are those of the epoch with the best mAP50-95, found on the images that it was chosen by; means over
 the seeds, ± half of the distance from the worst to the best. The plateau is the mean mAP50-95 of the last {PLATEAU}
 epochs. Parameters and GFLOPs are at 80 classes and 640 x 640 pixels. Time is a forward pass, fused, channels-last, of
-one image of 640 x 640 on one thread of a CPU, relative to YOLO11n: the median of rounds in which each model runs once.
+one image of 640 x 640 on one thread of a CPU, relative to YOLO11n: the median of rounds in which each model runs twice
+and the second run counts.
 """
 
 
