@@ -2,29 +2,27 @@
 
 It differs from the paper's network (`starnet.py`) in four ways: P1 to P3, where small objects are found and where star
 blocks learn slowly, have YOLO11's convolutions; more channels and fewer blocks; a BatchNorm after every convolution,
-which `fuse()` folds; and initial weights that learn at the rates that suit a stock YOLO. docs/accuracy.md tells why.
+which `fuse()` folds; and initial weights that learn at Ultralytics' default learning rate. docs/accuracy.md tells why.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-import torch
 from torch import nn
-from ultralytics.nn.modules import Bottleneck, C2f
+from ultralytics.nn.modules import Bottleneck, C2f, Conv
 
 from .backbones import Backbone, Layer
 from .hookspecs import hookimpl
 from .starnet import ConvBN, StarBlock, StarStem, check, make_divisible
 
 SHRINK = 3.0
-"""What initial weights of a star block before a BatchNorm are divided by.
+"""What PyTorch's initial weights of every convolution are divided by.
 
-The BatchNorm undoes it, so that the network computes the same; but a step of a given size turns such weights by so much
-more. PyTorch's weights for a 1 x 1 convolution of few channels are two to six times as large as those of a stock YOLO's
-3 x 3 convolutions at the same level, which is why StarNet wants so much higher a learning rate.
+The BatchNorm after it undoes that, so that the network computes the same; but a step of a given size turns such weights
+by so much more, which backbones as narrow as these need to learn from scratch at Ultralytics' default learning rate.
 """
-DIMS, STEM, DEPTHS, MLP_RATIO, FIRST_STAR_LEVEL = (32, 128, 128, 192), 16, (0, 1, 2, 1), 2, 4
+DIMS, STEM, DEPTHS, MLP_RATIO, FIRST_STAR_LEVEL = (32, 64, 128, 192), 16, (0, 1, 2, 1), 2, 4
 """Channels at P2 to P5 and at P1, at a width of 0.25, that of scale n; blocks per level; the widening inside a star
 block; the first level with star blocks."""
 
@@ -36,17 +34,18 @@ class FitStem(StarStem):
         """Build a 3 x 3 convolution of stride 2 with BatchNorm and SiLU."""
         super().__init__(c1, c2)
         self.act = nn.SiLU()
+        _prepare(self)
 
 
 class CSP(C2f):
-    """YOLO11's C3k2 of an expansion of 0.25, which Ultralytics before 8.3 lacks: B x c1 x H x W to B x c2 x H x W.
+    """YOLO11's C3k2, which Ultralytics before 8.3 lacks: B x c x H x W to the same shape.
 
     Source: `C3k2` of ultralytics/nn/modules/block.py.
     """
 
-    def __init__(self, c1: int, c2: int, depth: int) -> None:
-        """Build a block of `depth` bottlenecks."""
-        super().__init__(c1, c2, depth, e=0.25)
+    def __init__(self, c: int, depth: int) -> None:
+        """Build a block of `depth` bottlenecks of c / 2 channels."""
+        super().__init__(c, c, depth)
         self.m = nn.ModuleList(Bottleneck(self.c, self.c) for _ in range(depth))
 
 
@@ -55,8 +54,8 @@ class ConvStage(nn.Sequential):
 
     def __init__(self, c1: int, c2: int, depth: int) -> None:
         """Build a 3 x 3 convolution of stride 2 with SiLU and, unless `depth` is 0, a CSP of as many bottlenecks."""
-        c = c2 // 2 if depth else c2
-        super().__init__(ConvBN(c1, c, 3, 2, act=nn.SiLU()), *([CSP(c, c2, depth)] if depth else []))
+        super().__init__(ConvBN(c1, c2, 3, 2, act=nn.SiLU()), *([CSP(c2, depth)] if depth else []))
+        _prepare(self)
 
     @staticmethod
     def out_channels(c1: int, c2: int, depth: int) -> int:
@@ -71,8 +70,7 @@ class FitBlock(StarBlock):
         """Build a block whose two branches have `mlp_ratio * c` channels; `drop_path` is the rate of dropping it."""
         super().__init__(c, mlp_ratio, drop_path)
         hidden = mlp_ratio * c
-        self.f1, self.f2, self.dwconv2 = _shrink(ConvBN(c, hidden)), _shrink(ConvBN(c, hidden)), ConvBN(c, c, 7, g=c)
-        _shrink(self.dwconv), _shrink(self.g)
+        self.f1, self.f2, self.dwconv2 = ConvBN(c, hidden), ConvBN(c, hidden), ConvBN(c, c, 7, g=c)
 
 
 class FitStage(nn.Sequential):
@@ -83,7 +81,8 @@ class FitStage(nn.Sequential):
     ) -> None:
         """Build a 3 x 3 convolution of stride 2 and `depth` blocks; `drop_path` holds a rate for each, or nothing."""
         rates = drop_path or [0.0] * depth
-        super().__init__(_shrink(ConvBN(c1, c2, 3, 2)), *(FitBlock(c2, mlp_ratio, rate) for rate in rates))
+        super().__init__(ConvBN(c1, c2, 3, 2), *(FitBlock(c2, mlp_ratio, rate) for rate in rates))
+        _prepare(self)
 
     @staticmethod
     def out_channels(c1: int, c2: int, *_: object) -> int:
@@ -141,10 +140,12 @@ def levels(
     return layers
 
 
-def _shrink(layer: ConvBN) -> ConvBN:
-    with torch.no_grad():
-        layer.conv.weight /= SHRINK
-    return layer
+def _prepare(level: nn.Module) -> None:
+    """Divide the weights of a level's convolutions by SHRINK, and drop their biases, which a BatchNorm takes away."""
+    for layer in level.modules():
+        if isinstance(layer, Conv):
+            layer.conv.bias = None
+            layer.conv.weight.data /= SHRINK
 
 
 def _check_four(option: str, values: object, least: int) -> None:
