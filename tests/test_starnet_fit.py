@@ -72,6 +72,11 @@ def test_an_option_out_of_range_is_refused_by_name(tmp_path, options: str, reaso
         YOLO(file)
 
 
+def test_no_convolution_has_a_bias_which_a_batchnorm_would_take_away():
+    layers = YOLO("yolo11n-starnet_fit.yaml").model.model[:5]
+    assert not any(m.bias is not None for row in layers for m in row.modules() if isinstance(m, nn.Conv2d))
+
+
 def test_fuse_folds_every_batchnorm_and_changes_nothing():
     model = YOLO("yolo11n-starnet_fit.yaml").model.double().eval()
     for m in model.modules():  # away from the identity that a fresh BatchNorm is
@@ -95,7 +100,7 @@ def test_packed_convolutions_compute_the_same():
     assert (found - expected).abs().max() <= 1e-5 * expected.abs().max()
 
 
-def test_an_adam_step_turns_its_weights_about_as_far_as_those_of_the_stock_backbone():
+def test_an_adam_step_turns_the_weights_of_every_level_further_than_in_starnet_but_not_beyond_the_stock_backbone():
     def share(name: str, rows: int) -> list[float]:
         """How far a step of 1 in every weight goes, relative to the weights, for each level's median convolution."""
         found = []
@@ -105,5 +110,5 @@ def test_an_adam_step_turns_its_weights_about_as_far_as_those_of_the_stock_backb
         return found
 
     fit, stock, paper = share("yolo11n-starnet_fit.yaml", 5), share("yolo11n.yaml", 9), share("yolo11n-starnet.yaml", 5)
-    assert max(stock) / 2 < max(fit) < 2 * max(stock)
-    assert all(a > 2 * b for a, b in zip(fit[3:], paper[3:]))
+    assert all(a > 2 * b for a, b in zip(fit, paper))
+    assert max(fit) < 1.5 * max(stock)
