@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import accumulate
 from typing import NamedTuple, cast
 
 import torch
@@ -117,10 +118,12 @@ class StarBlock(nn.Module):
 class StarStage(nn.Sequential):
     """One level: B x c1 x H x W to B x c2 x H/2 x W/2."""
 
+    block = StarBlock
+
     def __init__(self, c1: int, c2: int, depth: int, mlp_ratio: int = 4, drop_path: Sequence[float] = ()) -> None:
         """Build a 3 x 3 convolution of stride 2 and `depth` blocks; `drop_path` holds a rate for each, or nothing."""
         rates = drop_path or [0.0] * depth
-        super().__init__(ConvBN(c1, c2, 3, 2), *(StarBlock(c2, mlp_ratio, rate) for rate in rates))
+        super().__init__(ConvBN(c1, c2, 3, 2), *(self.block(c2, mlp_ratio, rate) for rate in rates))
 
     @staticmethod
     def out_channels(c1: int, c2: int, *_: object) -> int:
@@ -186,15 +189,19 @@ def levels(
         _check_weights(variant, pretrained, width, ratio)
 
     base, c1 = (c if width == 1 else make_divisible(int(c * width)) for c in (variant.base, STEM_CHANNELS))
-    blocks = sum(variant.depths)
-    rates = [drop_path_rate * i / max(blocks - 1, 1) for i in range(blocks)]
     layers = [Layer(StarStem, (in_channels, c1))]
-    for stage, repeats in enumerate(variant.depths):
+    for stage, (repeats, rates) in enumerate(zip(variant.depths, drop_path_rates(drop_path_rate, variant.depths))):
         c2 = base * 2**stage
-        stage_rates, rates = rates[:repeats], rates[repeats:]
-        layers.append(Layer(StarStage, (c1, c2, repeats, int(ratio), *([stage_rates] if drop_path_rate else []))))
+        layers.append(Layer(StarStage, (c1, c2, repeats, int(ratio), *rates)))
         c1 = c2
     return layers
+
+
+def drop_path_rates(last: float, depths: Sequence[int]) -> list[list[list[float]]]:
+    """For each stage its argument `drop_path`, of rates that rise linearly over blocks from 0 to `last`, or nothing."""
+    rates = [last * i / max(sum(depths) - 1, 1) for i in range(sum(depths))]
+    ends = list(accumulate(depths))
+    return [[rates[end - depth : end]] if last else [] for end, depth in zip(ends, depths)]
 
 
 def _convolution(layer: nn.Module) -> nn.Conv2d:

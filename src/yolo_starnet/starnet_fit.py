@@ -8,13 +8,14 @@ which `fuse()` folds; and initial weights that learn at Ultralytics' default lea
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from torch import nn
 from ultralytics.nn.modules import Bottleneck, C2f, Conv
 
 from .backbones import Backbone, Layer
 from .hookspecs import hookimpl
-from .starnet import ConvBN, StarBlock, StarStem, check, make_divisible
+from .starnet import ConvBN, StarBlock, StarStage, StarStem, check, drop_path_rates, make_divisible
 
 SHRINK = 3.0
 """What PyTorch's initial weights of every convolution are divided by.
@@ -73,21 +74,15 @@ class FitBlock(StarBlock):
         self.f1, self.f2, self.dwconv2 = ConvBN(c, hidden), ConvBN(c, hidden), ConvBN(c, c, 7, g=c)
 
 
-class FitStage(nn.Sequential):
+class FitStage(StarStage):
     """One level with star blocks: B x c1 x H x W to B x c2 x H/2 x W/2."""
 
-    def __init__(
-        self, c1: int, c2: int, depth: int, mlp_ratio: int = MLP_RATIO, drop_path: Sequence[float] = ()
-    ) -> None:
-        """Build a 3 x 3 convolution of stride 2 and `depth` blocks; `drop_path` holds a rate for each, or nothing."""
-        rates = drop_path or [0.0] * depth
-        super().__init__(ConvBN(c1, c2, 3, 2), *(FitBlock(c2, mlp_ratio, rate) for rate in rates))
-        _prepare(self)
+    block = FitBlock
 
-    @staticmethod
-    def out_channels(c1: int, c2: int, *_: object) -> int:
-        """The channels of what `FitStage(c1, c2, …)` returns."""
-        return c2
+    def __init__(self, *args: Any) -> None:
+        """Build a `StarStage` of blocks with BatchNorms."""
+        super().__init__(*args)
+        _prepare(self)
 
 
 def levels(
@@ -126,16 +121,13 @@ def levels(
     _check_four("depths", depths, 0)
     most = int(448 * max(width, 1))
     channels = dims or [min(make_divisible(int(c * width * 4)), most) for c in DIMS]
-    stars = sum(depths[int(first_star_level) - 2 :])
-    rates = [drop_path_rate * i / max(stars - 1, 1) for i in range(stars)]
+    first = int(first_star_level) - 2
+    rates = drop_path_rates(drop_path_rate, [0] * first + list(depths[first:]))
     c1 = make_divisible(int(STEM * width * 4))
     layers = [Layer(FitStem, (in_channels, c1))]
-    for level, c2, depth in zip(range(2, 6), channels, depths):
-        if level < first_star_level:
-            layers.append(Layer(ConvStage, (c1, c2, depth)))
-        else:
-            stage_rates, rates = rates[:depth], rates[depth:]
-            layers.append(Layer(FitStage, (c1, c2, depth, int(mlp_ratio), *([stage_rates] if drop_path_rate else []))))
+    for i, (c2, depth) in enumerate(zip(channels, depths)):
+        stars = Layer(FitStage, (c1, c2, depth, int(mlp_ratio), *rates[i]))
+        layers.append(stars if i >= first else Layer(ConvStage, (c1, c2, depth)))
         c1 = c2
     return layers
 
