@@ -77,6 +77,11 @@ def test_no_convolution_has_a_bias_which_a_batchnorm_would_take_away():
     assert not any(m.bias is not None for row in layers for m in row.modules() if isinstance(m, nn.Conv2d))
 
 
+def test_channels_of_every_level_start_with_thresholds_of_their_own():
+    for row in YOLO("yolo11n-starnet_fit.yaml").model.model[:5]:
+        assert all(m.bias.std() > 0.25 for m in row.modules() if isinstance(m, nn.BatchNorm2d))
+
+
 def test_fuse_folds_every_batchnorm_and_changes_nothing():
     model = YOLO("yolo11n-starnet_fit.yaml").model.double().eval()
     for m in model.modules():  # away from the identity that a fresh BatchNorm is

@@ -23,6 +23,12 @@ SHRINK = 3.0
 The BatchNorm after it undoes that, so that the network computes the same; but a step of a given size turns such weights
 by so much more, which backbones as narrow as these need to learn from scratch at Ultralytics' default learning rate.
 """
+BIAS_STD = 0.5
+"""Standard deviation of the initial biases of the BatchNorms.
+
+They decide where each channel's activation sets in. From PyTorch's zeros, the default learning rate moves them by a few
+hundredths in a whole training; where `warmup_bias_lr` is 0.1, a training ends with biases of this size.
+"""
 DIMS, STEM, DEPTHS, MLP_RATIO, FIRST_STAR_LEVEL = (32, 64, 128, 192), 16, (0, 1, 2, 1), 2, 4
 """Channels at P2 to P5 and at P1, at a width of 0.25, that of scale n; blocks per level; the widening inside a star
 block; the first level with star blocks."""
@@ -133,11 +139,12 @@ def levels(
 
 
 def _prepare(level: nn.Module) -> None:
-    """Divide the weights of a level's convolutions by SHRINK, and drop their biases, which a BatchNorm takes away."""
+    """Set a level's initial values, and drop the biases of its convolutions, which a BatchNorm takes away."""
     for layer in level.modules():
         if isinstance(layer, Conv):
             layer.conv.bias = None
             layer.conv.weight.data /= SHRINK
+            nn.init.normal_(layer.bn.bias, std=BIAS_STD)
 
 
 def _check_four(option: str, values: object, least: int) -> None:
