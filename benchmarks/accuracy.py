@@ -68,8 +68,7 @@ class Run:
     def recipe_settings(self) -> dict[str, Any]:
         """All that decides what the model learns, beside data and seed."""
         name, _, rate = self.recipe.partition("-")
-        # Ultralytics starts biases at a rate of 0.1, which is for SGD; for AdamW its own `auto` turns that off, too.
-        given = {"lr0": float(rate), **({"warmup_bias_lr": 0.0} if name == "adamw" else {})} if rate else {}
+        given = {"lr0": float(rate)} if rate else {}
         own = {k: v for k, v in self.settings.items() if k not in MACHINE}
         return {**DEFAULTS, "optimizer": OPTIMIZERS.get(name, name), **given, **own}
 
