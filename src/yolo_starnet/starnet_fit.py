@@ -1,4 +1,4 @@
-"""`starnet_fit`: StarNet's star blocks where they pay, fitted to YOLO's necks and to Ultralytics' recipes.
+"""`starnet_fit`: star blocks at the deep levels only, fitted to YOLO's necks and to Ultralytics' recipes.
 
 It differs from the paper's network (`starnet.py`) in four ways: P1 to P3, where small objects are found and where star
 blocks learn slowly, have YOLO11's convolutions; more channels and fewer blocks; a BatchNorm after every convolution,
