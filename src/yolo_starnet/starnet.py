@@ -181,10 +181,8 @@ def levels(
         ValueError: An option is out of range or not a number, or there can be no weights for the network asked for.
     """
     check("depth", depth, "a number above 0", lambda v: v > 0)
-    check("width", width, "a number above 0", lambda v: v > 0)
-    check("drop_path_rate", drop_path_rate, "a number from 0 up to, but not, 1", lambda v: 0 <= v < 1)
     ratio = variant.mlp_ratio if mlp_ratio is None else mlp_ratio
-    check("mlp_ratio", ratio, "a whole number from 1 up", lambda v: v >= 1 and v == int(v))
+    check_shared(width, drop_path_rate, ratio)
     if pretrained:
         _check_weights(variant, pretrained, width, ratio)
 
@@ -236,6 +234,13 @@ def check(option: str, value: object, expected: str, fits: Callable[[float], boo
     number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
     if not number or not fits(value):  # type: ignore[arg-type]  # a number by now
         raise ValueError(f"{option} must be {expected}, found {value!r}")
+
+
+def check_shared(width: object, drop_path_rate: object, mlp_ratio: object) -> None:
+    """Raise `ValueError` unless the options that every StarNet has are in range."""
+    check("width", width, "a number above 0", lambda v: v > 0)
+    check("drop_path_rate", drop_path_rate, "a number from 0 up to, but not, 1", lambda v: 0 <= v < 1)
+    check("mlp_ratio", mlp_ratio, "a whole number from 1 up", lambda v: v >= 1 and v == int(v))
 
 
 def _check_weights(variant: Variant, pretrained: object, width: float, ratio: float) -> None:

@@ -8,14 +8,13 @@ which `fuse()` folds; and initial weights that learn at Ultralytics' default lea
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from torch import nn
 from ultralytics.nn.modules import Bottleneck, C2f, Conv
 
 from .backbones import Backbone, Layer
 from .hookspecs import hookimpl
-from .starnet import ConvBN, StarBlock, StarStage, StarStem, check, drop_path_rates, make_divisible
+from .starnet import ConvBN, StarBlock, StarStage, StarStem, check, check_shared, drop_path_rates, make_divisible
 
 SHRINK = 3.0
 """What PyTorch's initial weights of every convolution are divided by.
@@ -85,9 +84,11 @@ class FitStage(StarStage):
 
     block = FitBlock
 
-    def __init__(self, *args: Any) -> None:
-        """Build a `StarStage` of blocks with BatchNorms."""
-        super().__init__(*args)
+    def __init__(
+        self, c1: int, c2: int, depth: int, mlp_ratio: int = MLP_RATIO, drop_path: Sequence[float] = ()
+    ) -> None:
+        """Build a 3 x 3 convolution of stride 2 and `depth` blocks; `drop_path` holds a rate for each, or nothing."""
+        super().__init__(c1, c2, depth, mlp_ratio, drop_path)
         _prepare(self)
 
 
@@ -118,9 +119,7 @@ def levels(
     Raises:
         ValueError: An option is out of range, not a number, or not one for each of the four stages.
     """
-    check("width", width, "a number above 0", lambda v: v > 0)
-    check("drop_path_rate", drop_path_rate, "a number from 0 up to, but not, 1", lambda v: 0 <= v < 1)
-    check("mlp_ratio", mlp_ratio, "a whole number from 1 up", lambda v: v >= 1 and v == int(v))
+    check_shared(width, drop_path_rate, mlp_ratio)
     whole = "a whole number from 2 to 6"
     check("first_star_level", first_star_level, whole, lambda v: 2 <= v <= 6 and v == int(v))
     _check_four("dims", DIMS if dims is None else dims, 1)
