@@ -10,7 +10,8 @@ from ultralytics import YOLO
 from ultralytics.utils import DEFAULT_CFG_DICT
 
 from yolo_starnet import packed
-from yolo_starnet.starnet import StarBlock, StarStage, StarStem
+from yolo_starnet.starnet import ConvBN, StarBlock, StarStage, StarStem
+from yolo_starnet.starnet_fit import FitStem
 
 pytestmark = pytest.mark.skipif(not packed.X86, reason="made for x86")
 LAST = torch.channels_last
@@ -69,11 +70,19 @@ def test_a_stage_returns_the_same_to_five_digits(channels: int, mlp_ratio: int, 
     assert (found - expected).abs().max() <= 1e-5 * expected.abs().max()
 
 
-def test_a_stem_returns_the_same(calls: list[nn.Module]):
-    stem, x = fused(StarStem(3, 8)).to(memory_format=LAST), 9 * image(3, 64, 96)
+@pytest.mark.parametrize("stem", [StarStem, FitStem])
+def test_a_stem_returns_the_same(stem: type[StarStem], calls: list[nn.Module]):
+    module, x = fused(stem(3, 8)).to(memory_format=LAST), 9 * image(3, 64, 96)
     with torch.no_grad():
-        torch.testing.assert_close(stem(x), plainly(stem, x))
+        torch.testing.assert_close(module(x), plainly(module, x), rtol=1e-5, atol=1e-5)
     assert len(calls) == 1
+
+
+def test_an_activation_that_no_convolution_can_do_comes_after_it(calls: list[nn.Module]):
+    layer, x = fused(ConvBN(24, 8, act=nn.Softplus())), image()
+    with torch.no_grad():
+        torch.testing.assert_close(layer(x), plainly(layer, x))
+    assert not calls
 
 
 def test_images_of_other_sizes_and_batches_follow_one_another(block: StarBlock):

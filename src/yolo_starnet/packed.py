@@ -1,7 +1,7 @@
 """Convolutions of a fused model on an x86 CPU, their weights laid out once, and what follows each done by it.
 
-The operators are those that torch.compile chooses for such layers. Here they cost no compiling: a product, a sum or a
-ReLU6 no longer reads and writes a map of its own, and no call lays its weights out anew.
+The operators are those that torch.compile chooses for such layers. Here they cost no compiling: a product, a sum or an
+activation no longer reads and writes a map of its own, and no call lays its weights out anew.
 """
 
 from __future__ import annotations
@@ -15,6 +15,12 @@ import torch
 from torch import nn
 
 X86 = platform.machine() in {"x86_64", "AMD64"} and torch.backends.mkldnn.is_available()
+ACTIVATIONS: dict[type[nn.Module], tuple[str, list[float], str]] = {
+    nn.Identity: ("none", [], ""),
+    nn.ReLU6: ("hardtanh", [0.0, 6.0], ""),
+    nn.SiLU: ("swish", [], ""),
+}
+"""Those that a convolution can do itself, in the operators' words."""
 _laid_out: WeakKeyDictionary[nn.Conv2d, tuple[Any, torch.Tensor, torch.Tensor]] = WeakKeyDictionary()
 
 
@@ -37,16 +43,16 @@ def convolve(
     conv: nn.Conv2d,
     x: torch.Tensor,
     *,
-    relu6: bool = False,
+    act: type[nn.Module] = nn.Identity,
     times: torch.Tensor | None = None,
     plus: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """Convolve `x`, B x c1 x H x W; then ReLU6, or the product with `times`, or the sum with `plus`."""
+    """Convolve `x`, B x c1 x H x W; then one of `ACTIVATIONS`, or the product with `times`, or the sum with `plus`."""
     where = (conv.padding, conv.stride, conv.dilation, conv.groups)
     operator, weight = torch.ops.mkldnn._convolution_pointwise, _lay_out(conv, x)
     other = plus if times is None else times
     if other is None:
-        return operator(x, weight, conv.bias, *where, *(("hardtanh", [0.0, 6.0], "") if relu6 else ("none", [], "")))
+        return operator(x, weight, conv.bias, *where, *ACTIVATIONS[act])
     return operator.binary(x, other, weight, conv.bias, *where, "add" if times is None else "mul", None, None, [], None)
 
 
@@ -71,9 +77,10 @@ def _usable() -> bool:
         x = torch.linspace(-9, 9, 16 * 25).view(1, 16, 5, 5).contiguous(memory_format=torch.channels_last)
         conv = nn.Conv2d(16, 16, 3, padding=1, groups=16)
         try:
-            found = [convolve(conv, x, relu6=True), convolve(conv, x, times=x), convolve(conv, x, plus=x)]
+            activated = [convolve(conv, x, act=act) for act in ACTIVATIONS]
+            found = [*activated, convolve(conv, x, times=x), convolve(conv, x, plus=x)]
         except Exception:  # whatever another release raises for what it no longer has
             return False
         y = conv(x)
-        expected = [y.clamp(0, 6), y * x, y + x]
+        expected = [*(act()(y) for act in ACTIVATIONS), y * x, y + x]
         return all(torch.allclose(a, b, rtol=1e-5, atol=1e-5) for a, b in zip(found, expected))

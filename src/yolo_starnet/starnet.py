@@ -35,10 +35,8 @@ class ConvBN(Conv):
 
     def forward_fuse(self, x: torch.Tensor) -> torch.Tensor:
         """The convolution alone, once `fuse()` has folded the BatchNorm into it."""
-        if packed.fits(x, self.conv):
-            clipped = isinstance(self.act, nn.ReLU6)
-            y = packed.convolve(self.conv, x, relu6=clipped)
-            return y if clipped else self.act(y)
+        if type(self.act) in packed.ACTIVATIONS and packed.fits(x, self.conv):
+            return packed.convolve(self.conv, x, act=type(self.act))
         return super().forward_fuse(x)
 
 
@@ -103,7 +101,7 @@ class StarBlock(nn.Module):
             dwconv, f1, f2, g, dwconv2 = (_convolution(layer) for layer in layers)
             if packed.fits(x, dwconv, f1, f2, g, dwconv2):
                 y = packed.convolve(dwconv, x)
-                y = packed.convolve(f2, y, times=packed.convolve(f1, y, relu6=True))
+                y = packed.convolve(f2, y, times=packed.convolve(f1, y, act=nn.ReLU6))
                 return packed.convolve(dwconv2, packed.convolve(g, y), plus=x)
         y = self.dwconv(x)
         # A tracer that records with gradients and checks without, as NCNN's pnnx does, must find the same graph.
