@@ -28,7 +28,7 @@ BIAS_STD = 0.5
 They decide where each channel's activation sets in. From PyTorch's zeros, the default learning rate moves them by a few
 hundredths in a whole training; where `warmup_bias_lr` is 0.1, a training ends with biases of this size.
 """
-DIMS, STEM, DEPTHS, MLP_RATIO, FIRST_STAR_LEVEL = (32, 64, 128, 192), 16, (0, 1, 2, 1), 2, 4
+DIMS, STEM, DEPTHS, MLP_RATIO, FIRST_STAR_LEVEL = (64, 64, 128, 192), 16, (0, 1, 1, 1), 2, 4
 """Channels at P2 to P5 and at P1, at a width of 0.25, that of scale n; blocks per level; the widening inside a star
 block; the first level with star blocks."""
 
