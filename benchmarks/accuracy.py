@@ -40,7 +40,7 @@ from ultralytics.data.utils import check_det_dataset
 from ultralytics.utils.torch_utils import get_cpu_info
 
 from accuracy_report import Row, page, picture
-from yolo_starnet import measure  # which makes Ultralytics know the models and the built-in data, too
+from yolo_starnet.measuring import figures  # which makes Ultralytics know the models and the built-in data, too
 
 ROOT = Path(__file__).parents[1]
 RUNS = ROOT / "build" / "accuracy"
@@ -157,10 +157,10 @@ def train(run: Run, parent: int) -> None:
 
     def begin(trainer: Any) -> None:
         torch.set_num_threads(1)  # Ultralytics takes more, which belong to other runs
-        figures = measure.figures(run.model)
+        counted = figures.figures(run.model)
         about = {
-            "parameters": figures.parameters,
-            "gflops": f"{figures.gflops:.2f}",
+            "parameters": counted.parameters,
+            "gflops": f"{counted.gflops:.2f}",
             "settings": " ".join(_words(run.recipe_settings)),
             "torch": torch.__version__,
             "ultralytics": ultralytics.__version__,

@@ -34,8 +34,8 @@ from ultralytics.nn import tasks
 from ultralytics.utils import LOGGER
 
 import yolo_starnet
-from yolo_starnet import measure
-from yolo_starnet.timing import WARM_UP, interleave, peak_memory, quartiles
+from yolo_starnet.measuring import figures
+from yolo_starnet.measuring.timing import WARM_UP, interleave, peak_memory, quartiles
 
 RESULTS = Path(__file__).parent / "results"
 PAIRS = {
@@ -324,7 +324,9 @@ def levels(seconds: float, full: bool) -> Iterator[Record]:
             for _ in range(2)
         )
         row = [-1, 1, "starnet_s1", {"width": 1.0, "pretrained": str(weights)}]
-        stock = yaml.safe_load(yolo_starnet.configs.find("yolo11n-starnet.yaml", yolo_starnet.backbones()).read_text())
+        stock = yaml.safe_load(
+            yolo_starnet.model_yaml.names.find("yolo11n-starnet.yaml", yolo_starnet.backbones()).read_text()
+        )
         model = tasks.DetectionModel({**stock, "scale": "n", "backbone": [row, *stock["backbone"][1:]]}, verbose=False)
     ours = Levels(model.eval().fuse()).to(memory_format=torch.channels_last)
     last = last.to(memory_format=torch.channels_last)
@@ -528,8 +530,8 @@ def _record(row: dict[str, str]) -> Record:
 
 def page(records: list[Record]) -> str:
     """The figures as Markdown."""
-    figures = {name: measure.figures(f"{name}.yaml") for name in MODELS}
-    counted = "; ".join(f"{n} {f.parameters / 1e6:.2f} M, {f.gflops:.1f} GFLOPs" for n, f in figures.items())
+    sizes = {name: figures.figures(f"{name}.yaml") for name in MODELS}
+    counted = "; ".join(f"{n} {f.parameters / 1e6:.2f} M, {f.gflops:.1f} GFLOPs" for n, f in sizes.items())
     lines = [
         "# Speed",
         "",

@@ -26,7 +26,8 @@ from torchvision.ops import box_iou
 from ultralytics import YOLO
 from ultralytics.utils import ASSETS
 
-from yolo_starnet import cli, demo
+from yolo_starnet import cli
+from yolo_starnet.demo import datasets
 
 ROOT = Path(__file__).parents[1]
 BUILD = ROOT / "build" / "export"
@@ -96,7 +97,7 @@ class Case(NamedTuple):
     @property
     def task(self) -> str:
         """The task of the checkpoint."""
-        return self.model if self.model in demo.SETS else "detect"
+        return self.model if self.model in datasets.SETS else "detect"
 
     @property
     def size(self) -> int:
@@ -219,9 +220,9 @@ def _checkpoint(name: str) -> Path:
     """The checkpoint of a model, trained by its built-in set's own recipe unless it lies there."""
     file = BUILD / "checkpoints" / f"{name}.pt"
     if not file.is_file():
-        task = name if name in demo.SETS else "detect"
-        recipe = [f"{k}={v}" for k, v in demo.SETS[task].recipe.items()]
-        given = [f"model={MODELS[name]}", f"data={demo.SETS[task].name}", *recipe, "plots=False", "exist_ok=True"]
+        task = name if name in datasets.SETS else "detect"
+        recipe = [f"{k}={v}" for k, v in datasets.SETS[task].recipe.items()]
+        given = [f"model={MODELS[name]}", f"data={datasets.SETS[task].name}", *recipe, "plots=False", "exist_ok=True"]
         command = [
             sys.executable,
             "-m",
@@ -290,7 +291,7 @@ def _measure(case: Case, model: str, found: dict[str, Any]) -> None:
         found["stage"] = "validate"
         small = file.with_name("small.pt")
         shutil.copy(file, small)
-        files = (small, _export(case, small, demo.SETS[case.task].recipe["imgsz"]))
+        files = (small, _export(case, small, datasets.SETS[case.task].recipe["imgsz"]))
         found["map"] = [_map(case, f) for f in files]
     found["stage"] = "done"
 
@@ -302,7 +303,7 @@ def _export(case: Case, file: Path, size: int) -> str:
 
 def _sample_images() -> None:
     """Images that onnx2tf tries its conversion on; Ultralytics would download some, ours are drawn."""
-    files = sorted(demo.pictures("detect").glob("*.jpg"))[:20]
+    files = sorted(datasets.pictures("detect").glob("*.jpg"))[:20]
     images = [cv2.resize(cv2.imread(str(f)), (128, 128)) for f in files]
     np.save("calibration_image_sample_data_20x128x128x3_float32.npy", np.stack(images).astype(np.float32) / 255)
 
@@ -316,7 +317,7 @@ def _predict(yolo: YOLO, case: Case, image: np.ndarray) -> Any:
 
 def _map(case: Case, file: str | Path) -> float:
     """MAP50-95 on the built-in set."""
-    size, data = demo.SETS[case.task].recipe["imgsz"], demo.SETS[case.task].name
+    size, data = datasets.SETS[case.task].recipe["imgsz"], datasets.SETS[case.task].name
     yolo = YOLO(file, task=case.task)
     return float(yolo.val(data=data, imgsz=size, batch=1, rect=False, workers=0, plots=False, device="cpu").box.map)
 
@@ -343,7 +344,7 @@ def _compare_raw(case: Case, expected: list[np.ndarray], found: list[np.ndarray]
     """Largest differences of the candidates that PyTorch gives at least `CONF`, in pixels of the network's image."""
     a, b = (next(y for y in ys if y.ndim == 3)[0].astype(np.float64) for ys in (expected, found))
     assert a.shape == b.shape, (a.shape, b.shape)
-    classes = len(demo.CLASSES)
+    classes = len(datasets.CLASSES)
     kept = a[4 : 4 + classes].max(0) >= CONF
     a, b = a[:, kept], b[:, kept]
     corners = [np.concatenate([y[:2] - y[2:4] / 2, y[:2] + y[2:4] / 2]) for y in (a, b)]
@@ -441,7 +442,7 @@ def page() -> str:
     results = [(c, _result(c)) for c in CASES if _result(c)]
     ran = [(c, r) for c, r in results if "boxes" in r]
     formats = {FORMATS[c.format].name for c, r in ran if c.task == "detect" and agrees(c, r)}
-    tasks = [t for t in MODELS if t in demo.SETS and t != "detect" and any(c.model == t for c, _ in results)]
+    tasks = [t for t in MODELS if t in datasets.SETS and t != "detect" and any(c.model == t for c, _ in results)]
     lines = [
         "# Exports\n",
         f"Written by `scripts/export_formats.py` from what it measured with Ultralytics {ultralytics.__version__} on a "

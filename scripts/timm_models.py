@@ -25,8 +25,8 @@ from ultralytics import YOLO
 from ultralytics.cfg import get_cfg
 from ultralytics.utils import ASSETS, LOGGER
 
-from yolo_starnet import configs
 from yolo_starnet.errors import YOLOStarNetError
+from yolo_starnet.model_yaml import names
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "build" / "timm"
@@ -85,7 +85,7 @@ def measure(spec: str) -> dict[str, Any]:
 
 def _try(family: str, args: dict[str, Any], folder: Path) -> dict[str, Any]:
     torch.manual_seed(0)
-    text = configs.grafted(configs.stock_file(f"{family}.yaml"), "timm", args)
+    text = names.grafted(names.stock_file(f"{family}.yaml"), "timm", args)
     file = folder / f"my-{family}.yaml"
     file.write_text(text)
     yolo = YOLO(file)

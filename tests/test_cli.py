@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from ultralytics import YOLO, cfg
 
-from yolo_starnet import cli, demo
+from yolo_starnet import cli
+from yolo_starnet.demo import datasets
 
 
 @pytest.fixture
@@ -53,13 +54,18 @@ def test_train_without_data_takes_the_built_in_set_and_a_recipe_that_fits_it(
     argv: list[str], passed_on: dict[str, Any]
 ):
     assert cli.main(argv) == 0
-    assert passed_on == {"mode": "train", "model": cli.DEFAULT_MODEL, "data": "shapes", **demo.SETS["detect"].recipe}
+    assert passed_on == {
+        "mode": "train",
+        "model": cli.DEFAULT_MODEL,
+        "data": "shapes",
+        **datasets.SETS["detect"].recipe,
+    }
 
 
 @pytest.mark.parametrize("task", [task for task in cli.MODELS if task in cfg.TASKS])
 def test_every_task_has_a_model_and_a_built_in_set_of_its_own(task: str, passed_on: dict[str, Any]):
     assert cli.main([task, "train"]) == 0
-    ours = demo.SETS[task]
+    ours = datasets.SETS[task]
     assert passed_on.pop("task", task) == task
     assert passed_on == {"mode": "train", "model": cli.MODELS[task], "data": ours.name, **ours.recipe}
     assert YOLO(cli.MODELS[task]).task == task
@@ -72,7 +78,7 @@ def test_a_checkpoint_is_trained_on_what_it_was_trained_on(passed_on: dict[str, 
 
 def test_what_the_user_says_wins_over_the_recipe(passed_on: dict[str, Any]):
     assert cli.main(["train", "epochs=1", "model=yolo11s-starnet.yaml"]) == 0
-    expected = {"mode": "train", "data": "shapes", **demo.SETS["detect"].recipe}
+    expected = {"mode": "train", "data": "shapes", **datasets.SETS["detect"].recipe}
     assert passed_on == {**expected, "model": "yolo11s-starnet.yaml", "epochs": 1}
 
 

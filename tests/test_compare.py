@@ -8,7 +8,9 @@ import torch
 from ultralytics import YOLO
 
 from conftest import train
-from yolo_starnet import cli, compare, timing
+from yolo_starnet import cli
+from yolo_starnet.commands import compare
+from yolo_starnet.measuring import timing
 
 PAIR = ["yolo11n.yaml", "yolo11n-starnet.yaml"]
 

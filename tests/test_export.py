@@ -9,7 +9,7 @@ import torch
 from ultralytics import YOLO
 from ultralytics.utils import DEFAULT_CFG_DICT
 
-from yolo_starnet.starnet import StarBlock
+from yolo_starnet.networks.starnet import StarBlock
 
 HALF = {"quantize": 16} if "quantize" in DEFAULT_CFG_DICT else {"half": True}
 RUNTIMES = {

@@ -12,8 +12,9 @@ from ultralytics import YOLO
 from ultralytics.nn import tasks
 
 from conftest import REFERENCE, train
-from yolo_starnet import Backbone, feature_maps, graph, patch
+from yolo_starnet import Backbone, feature_maps, plugins
 from yolo_starnet.errors import BackboneError
+from yolo_starnet.model_yaml import expand
 
 
 class Net(nn.Module):
@@ -69,7 +70,7 @@ class Fixed(Net):
 @pytest.fixture(autouse=True)
 def _register(monkeypatch: pytest.MonkeyPatch):
     """The modules above as backbones, in the table that the plugin is active with."""
-    table = patch._registered()
+    table = plugins.table()
     for module in (Net, Said, Silent, Last, Fixed):
         backbone = Backbone.of_module(module.__name__.lower(), module)
         monkeypatch.setitem(table, backbone.name, backbone)
@@ -167,7 +168,7 @@ def test_a_row_that_takes_what_is_no_feature_map_is_refused(old: str, new: str, 
     given["backbone"][0] = [-1, 1, "net", {"first": 3}]
     given["head"][1][0] = [-1, int(new[2:])]
     with pytest.raises(BackboneError, match=message):
-        graph.expand(given, 3, patch._registered(), vars(tasks))
+        expand.expand(given, 3, plugins.table(), vars(tasks))
 
 
 def test_a_detector_on_a_module_trains_fuses_reloads_and_exports(tmp_path: Path):

@@ -14,8 +14,10 @@ from torch import nn
 from ultralytics import RTDETR, YOLO
 
 import yolo_starnet
-from yolo_starnet import Backbone, Layer, configs, graft, measure, patch
+from yolo_starnet import Backbone, Layer, plugins
 from yolo_starnet.errors import BackboneError
+from yolo_starnet.measuring import figures
+from yolo_starnet.model_yaml import graft, names, strides
 
 ROWS = [
     [-1, 1, "Conv", [64, 3, 2]],  # 0-P1/2
@@ -50,7 +52,7 @@ def plain(in_channels: int) -> list[Layer]:
 def with_plain() -> Iterator[None]:
     """A backbone named `plain`, until the test ends."""
     yolo_starnet.deactivate()
-    table = patch._registered()
+    table = plugins.table()
     table.add([Backbone("plain", plain, (PlainLevel,))])
     yolo_starnet.activate()
     yield
@@ -123,14 +125,14 @@ def test_the_original_is_left_as_it_is():
 
 
 def test_strides_are_measured_whatever_the_rows():
-    model = yaml.safe_load(configs.stock_file("yolov9e.yaml").read_text(encoding="utf-8"))
-    found = measure.strides(model)
+    model = yaml.safe_load(names.stock_file("yolov9e.yaml").read_text(encoding="utf-8"))
+    found = strides.strides(model)
     assert found[:10] == [1, 2, 4, 4, 8, 8, 16, 16, 32, 32]
     assert found[10:15] == [None] * 5  # lists of feature maps
 
 
 def test_comments_hold_after_a_graft():
-    text = configs.grafted(configs.stock_file("yolov8-p6.yaml"), "starnet_s3")
+    text = names.grafted(names.stock_file("yolov8-p6.yaml"), "starnet_s3")
     assert text.startswith("# Ultralytics 🚀 AGPL-3.0 License")
     assert "- [-1, 1, starnet_s3, []] # 0-P1/2, 1-P2/4, 2-P3/8, 3-P4/16, 4-P5/32\n" in text
     assert "- [-1, 1, Conv, [1024, 3, 2]] # 5-P6/64\n" in text
@@ -139,31 +141,31 @@ def test_comments_hold_after_a_graft():
 
 
 def test_a_yaml_laid_out_in_another_way_is_grafted_without_its_comments(tmp_path: Path):
-    base = yaml.safe_load(configs.stock_file("yolov8.yaml").read_text(encoding="utf-8"))
+    base = yaml.safe_load(names.stock_file("yolov8.yaml").read_text(encoding="utf-8"))
     (tmp_path / "mine.yaml").write_text(yaml.safe_dump(base))
-    found = yaml.safe_load(configs.grafted(tmp_path / "mine.yaml", "starnet_s1"))
-    assert found == yaml.safe_load(configs.grafted(configs.stock_file("yolov8.yaml"), "starnet_s1"))
+    found = yaml.safe_load(names.grafted(tmp_path / "mine.yaml", "starnet_s1"))
+    assert found == yaml.safe_load(names.grafted(names.stock_file("yolov8.yaml"), "starnet_s1"))
 
 
-SHIPPED = sorted(file.name for file in configs.CONFIGS.glob("*.yaml"))
+SHIPPED = sorted(file.name for file in names.CONFIGS.glob("*.yaml"))
 
 
 @pytest.mark.parametrize("name", SHIPPED)
 def test_a_shipped_config_is_what_grafting_writes(name: str):
-    shipped = (configs.CONFIGS / name).read_text(encoding="utf-8")
+    shipped = (names.CONFIGS / name).read_text(encoding="utf-8")
     figures = re.compile(r" # summary: .*")
     assert len(figures.findall(shipped)) == 5
     token = "starnet_fit" if "starnet_fit" in name else "starnet"
-    backbone = configs.read(token, yolo_starnet.backbones())[0]
-    again = configs.grafted(configs.stock_file(name.replace(f"-{token}", "")), backbone)
+    backbone = names.read(token, yolo_starnet.backbones())[0]
+    again = names.grafted(names.stock_file(name.replace(f"-{token}", "")), backbone)
     again = again.replace(f"Ultralytics {ultralytics.__version__} on", "Ultralytics 8.4.190 on")
     assert figures.sub("", shipped) == again
 
 
 @pytest.mark.slow
 def test_the_figures_in_a_shipped_config_are_those_of_its_models():
-    shipped = (configs.CONFIGS / "yolo26-starnet-pose.yaml").read_text(encoding="utf-8")
-    found = measure.figures_by_scale(yaml.safe_load(shipped), "yolo26-starnet-pose.yaml")
+    shipped = (names.CONFIGS / "yolo26-starnet-pose.yaml").read_text(encoding="utf-8")
+    found = figures.figures_by_scale(yaml.safe_load(shipped), "yolo26-starnet-pose.yaml")
     assert [str(f) for f in found.values()] == re.findall(r"# (summary: .*)", shipped)
 
 
@@ -184,21 +186,21 @@ def gradients(model: nn.Module, height: int, width: int) -> float:
 
 
 def build(file: Path) -> nn.Module:
-    return (RTDETR if "rtdetr" in file.stem else YOLO)(file.name if file.is_relative_to(configs.ROOT) else file).model
+    return (RTDETR if "rtdetr" in file.stem else YOLO)(file.name if file.is_relative_to(names.ROOT) else file).model
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", configs.stock_names())
+@pytest.mark.parametrize("name", names.stock_names())
 def test_every_stock_model_runs_on_another_backbone(name: str, tmp_path: Path, with_plain: None):
-    base = configs.stock_file(name)
+    base = names.stock_file(name)
     stock = None if name in REFUSED else build(base)
     for backbone in ("starnet_s1", "plain"):
         if name in REFUSED:
             with pytest.raises(BackboneError, match=REFUSED[name]):
-                configs.grafted(base, backbone)
+                names.grafted(base, backbone)
             continue
-        file = tmp_path / configs.name_of(base.stem, backbone)
-        file.write_text(configs.grafted(base, backbone), encoding="utf-8")
+        file = tmp_path / names.name_of(base.stem, backbone)
+        file.write_text(names.grafted(base, backbone), encoding="utf-8")
         model = build(file).train()
         assert torch.equal(model.stride, stock.stride)
         for height, width in ((64, 128), (128, 128)):  # multiples of 64, for those with a P6

@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 from ultralytics import YOLO
 
-from yolo_starnet import backbones, cli, models
-from yolo_starnet.starnet import VARIANTS
+from yolo_starnet import backbones, cli
+from yolo_starnet.commands import models
+from yolo_starnet.networks.starnet import VARIANTS
 
 
 def lines(**arguments: str) -> list[list[str]]:

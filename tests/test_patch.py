@@ -14,7 +14,7 @@ from ultralytics.nn import tasks
 
 import yolo_starnet
 from conftest import REFERENCE, graph_of
-from yolo_starnet.starnet import StarStage, StarStem
+from yolo_starnet.networks.starnet import StarStage, StarStem
 
 STOCK = [
     "yolo11n.yaml",
@@ -154,7 +154,7 @@ def test_the_table_names_our_classes_with_their_arguments_and_parameters(log: li
     table = [line.split(maxsplit=5) for line in log if "yolo_starnet" in line]
     parameters = [str(sum(p.numel() for p in layer.parameters())) for layer in model.model[:5]]
     arguments = ["[3, 8]", "[8, 8, 2, 4]", "[8, 16, 2, 4]", "[16, 32, 8, 4]", "[32, 64, 3, 4]"]
-    classes = ["yolo_starnet.starnet.StarStem"] + ["yolo_starnet.starnet.StarStage"] * 4
+    classes = ["yolo_starnet.networks.starnet.StarStem"] + ["yolo_starnet.networks.starnet.StarStage"] * 4
     assert [[row[0], *row[3:5], row[5].strip()] for row in table] == [
         [str(i), *row] for i, row in enumerate(zip(parameters, classes, arguments))
     ]
@@ -190,7 +190,7 @@ def test_profile_embed_and_augment_work(log: list[str]):
     yolo = YOLO("yolo11n-starnet.yaml")
     image = torch.rand(1, 3, 64, 64)
     yolo.model.eval().predict(image, profile=True)
-    assert sum("yolo_starnet.starnet" in line for line in log) == 5
+    assert sum("yolo_starnet.networks.starnet" in line for line in log) == 5
     assert yolo.embed(image, embed=[4], verbose=False)[0].shape == (64,)
     assert len(yolo.predict(image, augment=True, verbose=False)) == 1
 

@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
-from yolo_starnet import shapes
-from yolo_starnet.shapes import SIZE, Shape, Style
+from yolo_starnet.demo import shapes
+from yolo_starnet.demo.shapes import SIZE, Shape, Style
 
 APART = Style(count=(8, 16), apart=True)
 

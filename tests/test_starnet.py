@@ -6,8 +6,8 @@ import torch
 from torch import nn
 from ultralytics.nn.modules import Conv
 
-from yolo_starnet.backbones import Layer
-from yolo_starnet.starnet import VARIANTS, ConvBN, StarBlock, levels
+from yolo_starnet.backbone import Layer
+from yolo_starnet.networks.starnet import VARIANTS, ConvBN, StarBlock, levels
 
 CHANNELS = {  # P1 … P5
     ("starnet_s1", 0.25): [8, 8, 16, 32, 64],

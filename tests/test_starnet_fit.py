@@ -5,9 +5,9 @@ import torch
 from torch import nn
 from ultralytics import YOLO
 
-from yolo_starnet import measure
 from yolo_starnet.errors import BackboneError
-from yolo_starnet.starnet_fit import CSP, ConvStage, FitBlock, FitStage, levels
+from yolo_starnet.measuring import figures
+from yolo_starnet.networks.starnet_fit import CSP, ConvStage, FitBlock, FitStage, levels
 
 TASKS = ["yolo11{}", "yolo11{}-seg", "yolo11{}-pose", "yolo11{}-obb", "yolo26{}", "yolo26{}-seg"]
 
@@ -20,7 +20,7 @@ def on_starnet(name: str) -> str:
 
 @pytest.mark.parametrize("name", [task.format("n") for task in TASKS])
 def test_scale_n_has_fewer_parameters_and_gflops_than_stock(name: str):
-    found, stock = measure.figures(on_starnet(name)), measure.figures(f"{name}.yaml")
+    found, stock = figures.figures(on_starnet(name)), figures.figures(f"{name}.yaml")
     assert found.parameters < stock.parameters
     assert found.gflops < stock.gflops
 

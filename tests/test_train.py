@@ -14,7 +14,8 @@ from ultralytics import YOLO, cfg
 from ultralytics.engine.trainer import BaseTrainer
 
 from conftest import train
-from yolo_starnet import cli, demo
+from yolo_starnet import cli
+from yolo_starnet.demo import datasets
 
 
 def test_training_writes_weights_and_metrics_that_say_what_was_trained(trained: Path):
@@ -22,7 +23,7 @@ def test_training_writes_weights_and_metrics_that_say_what_was_trained(trained: 
     assert len((trained / "results.csv").read_text().splitlines()) == 3
     model = YOLO(trained / "weights" / "best.pt").model
     assert model.yaml["backbone"][0] == [-1, 1, "starnet_s1", []]
-    assert model.nc == len(demo.CLASSES)
+    assert model.nc == len(datasets.CLASSES)
 
 
 def test_a_checkpoint_validates_and_predicts_on_a_photograph(trained: Path, photograph: Path):
@@ -50,7 +51,7 @@ def test_onnx_gives_the_same_boxes_on_a_photograph(trained: Path, photograph: Pa
         found = network(model.predictor.preprocess([image]))
         raw.append((found[0] if isinstance(found, (list, tuple)) else found)[0].detach().numpy())
     expected, found = raw
-    assert found.shape == expected.shape == (4 + len(demo.CLASSES), 2100)
+    assert found.shape == expected.shape == (4 + len(datasets.CLASSES), 2100)
     assert np.abs(found[:4] - expected[:4]).max() <= 1e-3
     assert np.abs(found[4:] - expected[4:]).max() <= 1e-4
 
@@ -83,7 +84,7 @@ def test_multi_scale_training_works(tmp_path: Path):
 
 @pytest.mark.parametrize("nc", [1, 80])
 def test_the_reference_yaml_trains_on_any_number_of_classes(nc: int, reference: Path, tmp_path: Path):
-    data = demo.dataset().parent
+    data = datasets.dataset().parent
     names = "".join(f"  {i}: c{i}\n" for i in range(max(nc, 3)))
     Path("data.yaml").write_text(f"path: {data}\ntrain: images/train\nval: images/val\nnames:\n{names}")
     run = train(reference, tmp_path, epochs=1, data="data.yaml", fraction=0.1, single_cls=nc == 1)
@@ -124,7 +125,7 @@ def test_every_task_trains_validates_predicts_and_exports_by_the_command_line(ta
     assert cli.main([task, "train", *small, f"project={tmp_path}", "name=run"]) == 0
     best = tmp_path / "run" / "weights" / "best.pt"
     assert len((tmp_path / "run" / "results.csv").read_text().splitlines()) == 2  # validated once
-    picture = next(demo.pictures(task).glob("*.jpg"))
+    picture = next(datasets.pictures(task).glob("*.jpg"))
     assert cli.main([task, "predict", f"model={best}", f"source={picture}", "imgsz=64", f"project={tmp_path}"]) == 0
     assert list(tmp_path.glob(f"predict*/{picture.name}"))
     file = YOLO(best).export(format="onnx", imgsz=64, simplify=False)

@@ -12,7 +12,7 @@ from ultralytics.nn import tasks
 
 import yolo_starnet
 from conftest import REFERENCE, graph_of, train
-from yolo_starnet import demo
+from yolo_starnet.demo import datasets
 
 HAS_YOLO11 = tuple(int(n) for n in ultralytics.__version__.split(".")[:2]) >= (8, 3)
 MODEL = "yolo11n-starnet.yaml" if HAS_YOLO11 else "yolov8n-starnet.yaml"
@@ -76,7 +76,7 @@ def test_fuse():
 def test_train(run: Path):
     assert (run / "weights" / "last.pt").is_file()
     assert len((run / "results.csv").read_text().splitlines()) == 2
-    assert YOLO(run / "weights" / "last.pt").model.nc == len(demo.CLASSES)
+    assert YOLO(run / "weights" / "last.pt").model.nc == len(datasets.CLASSES)
 
 
 def test_reload(run: Path, python):

@@ -15,7 +15,7 @@ from ultralytics.nn import tasks
 from ultralytics.utils import dist
 
 from conftest import train
-from yolo_starnet import configs
+from yolo_starnet.model_yaml import names
 
 MODEL = "yolo11n-starnet.yaml" if ultralytics.__version__ >= "8.3" else "yolov8n-starnet.yaml"
 SMALL = {"data": "shapes", "imgsz": 64, "batch": 16, "fraction": 0.1, "workers": 0, "plots": False, "epochs": 1}
@@ -112,7 +112,7 @@ def test_restricted_loading_still_refuses_a_foreign_class(trained: Path, tmp_pat
 
 def test_drop_path_survives_a_checkpoint(tmp_path: Path):
     file = tmp_path / MODEL.replace("starnet", "mine")
-    text = (configs.CONFIGS / MODEL.replace("n-", "-")).read_text(encoding="utf-8")
+    text = (names.CONFIGS / MODEL.replace("n-", "-")).read_text(encoding="utf-8")
     file.write_text(text.replace("starnet_s1, []", "starnet_s1, {width: 0.25, drop_path_rate: 0.1}"), encoding="utf-8")
     run = train(file, tmp_path, epochs=1, fraction=0.1)
     assert YOLO(run / "weights" / "last.pt").model.model[4][3].drop_path.p == pytest.approx(0.1)

@@ -5,9 +5,10 @@
 >>> model = YOLO("yolo11n-starnet.yaml")
 """
 
-from .backbones import Backbone, Layer
+from .backbone import Backbone, Layer
 from .hookspecs import hookimpl
-from .patch import activate, backbones, deactivate, is_active
+from .patching.patch import activate, deactivate, is_active
+from .plugins import backbones
 
 __version__ = "0.1.0"
 __all__ = ["Backbone", "Layer", "__version__", "activate", "backbones", "deactivate", "hookimpl", "is_active"]

@@ -13,7 +13,8 @@ from ultralytics import YOLO, cfg
 from ultralytics.utils import LOGGER
 from ultralytics.utils.callbacks.base import default_callbacks
 
-from . import commands, demo
+from .commands import table
+from .demo import datasets
 from .errors import YOLOStarNetError
 
 DEFAULT_MODEL = "yolo11n-starnet.yaml"
@@ -50,8 +51,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit status: 1 after an error of this package, told in one line. Ultralytics' own errors are raised.
     """
     args = list(sys.argv[1:] if argv is None else argv)
-    if args and args[0] in commands.COMMANDS:
-        return commands.main(args[0], args[1:])
+    if args and args[0] in table.COMMANDS:
+        return table.main(args[0], args[1:])
     given = _given(args)
     if not args or given.keys() & {"help", "h", "-help", "-h"}:
         LOGGER.info(HELP)
@@ -99,18 +100,18 @@ def _defaults(given: dict[str, str]) -> dict[str, Any]:
             return {}  # a checkpoint knows what it was trained on
         task = str(model.task)
     if "data" not in given:
-        added["data"] = demo.SETS[task].name
+        added["data"] = datasets.SETS[task].name
         # A word alone, such as the task 'pose', is no value for the setting of that name.
-        added.update({k: v for k, v in demo.SETS[task].recipe.items() if not given.get(k)})
+        added.update({k: v for k, v in datasets.SETS[task].recipe.items() if not given.get(k)})
     return added
 
 
 def _train_on_demo(added: dict[str, Any]) -> None:
     """Say what was chosen and why, train, and close with what to run next."""
-    task = next(t for t, d in demo.SETS.items() if d.name == added["data"])
+    task = next(t for t, d in datasets.SETS.items() if d.name == added["data"])
     chosen = " ".join(f"{k}={v}" for k, v in added.items())
     LOGGER.info(
-        f"yolo-starnet: no data given, so training on built-in images of shapes, with\n    {chosen}\n{demo.REASON}"
+        f"yolo-starnet: no data given, so training on built-in images of shapes, with\n    {chosen}\n{datasets.REASON}"
     )
     best: list[Path] = []
 
@@ -132,6 +133,6 @@ def _train_on_demo(added: dict[str, Any]) -> None:
     for weights in best:
         LOGGER.info(
             "\nNext, look at what it finds, and train on data of your own:\n"
-            f"    yolo-starnet predict model={weights} source={demo.pictures(task)}\n"
+            f"    yolo-starnet predict model={weights} source={datasets.pictures(task)}\n"
             f"    yolo-starnet train model={MODELS[task]} data={yours} epochs=100"
         )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pluggy
 
 if TYPE_CHECKING:
-    from .backbones import Backbone
+    from .backbone import Backbone
 
 PROJECT = "yolo_starnet"
 """The pluggy project name, and the entry-point group that plugins are found by."""

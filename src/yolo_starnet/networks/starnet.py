@@ -17,9 +17,9 @@ from torch import nn
 from ultralytics.nn.modules import Conv
 from ultralytics.utils import DEFAULT_CFG_DICT
 
-from . import packed, weights
-from .backbones import Backbone, Layer
-from .hookspecs import hookimpl
+from ..backbone import Backbone, Layer
+from ..hookspecs import hookimpl
+from . import imagenet, onednn
 
 
 class ConvBN(Conv):
@@ -35,8 +35,8 @@ class ConvBN(Conv):
 
     def forward_fuse(self, x: torch.Tensor) -> torch.Tensor:
         """The convolution alone, once `fuse()` has folded the BatchNorm into it."""
-        if type(self.act) in packed.ACTIVATIONS and packed.fits(x, self.conv):
-            return packed.convolve(self.conv, x, act=type(self.act))
+        if type(self.act) in onednn.ACTIVATIONS and onednn.fits(x, self.conv):
+            return onednn.convolve(self.conv, x, act=type(self.act))
         return super().forward_fuse(x)
 
 
@@ -99,10 +99,10 @@ class StarBlock(nn.Module):
         if not hasattr(self.g, "bn"):  # fused
             layers = (self.dwconv, self.f1, self.f2, self.g, self.dwconv2)
             dwconv, f1, f2, g, dwconv2 = (_convolution(layer) for layer in layers)
-            if packed.fits(x, dwconv, f1, f2, g, dwconv2):
-                y = packed.convolve(dwconv, x)
-                y = packed.convolve(f2, y, times=packed.convolve(f1, y, act=nn.ReLU6))
-                return packed.convolve(dwconv2, packed.convolve(g, y), plus=x)
+            if onednn.fits(x, dwconv, f1, f2, g, dwconv2):
+                y = onednn.convolve(dwconv, x)
+                y = onednn.convolve(f2, y, times=onednn.convolve(f1, y, act=nn.ReLU6))
+                return onednn.convolve(dwconv2, onednn.convolve(g, y), plus=x)
         y = self.dwconv(x)
         # A tracer that records with gradients and checks without, as NCNN's pnnx does, must find the same graph.
         if torch.is_grad_enabled() or torch.jit.is_tracing():
@@ -212,7 +212,7 @@ def _arrange(x: torch.Tensor, stem: ConvBN) -> torch.Tensor:
     """
     chosen = stem.conv.weight.is_contiguous(memory_format=torch.channels_last)
     ours = stem.training or "channels_last" not in DEFAULT_CFG_DICT
-    if not (chosen or ours) or not packed.X86 or x.device.type != "cpu":
+    if not (chosen or ours) or not onednn.X86 or x.device.type != "cpu":
         return x
     if torch.jit.is_tracing() or torch.compiler.is_compiling():
         return x
@@ -223,7 +223,7 @@ def _arrange(x: torch.Tensor, stem: ConvBN) -> torch.Tensor:
 def register_backbones(register: Callable[[Backbone], None]) -> None:
     """Register the seven variants."""
     for name, variant in VARIANTS.items():
-        load_weights = partial(weights.load, name)
+        load_weights = partial(imagenet.load, name)
         register(Backbone(name, partial(levels, variant), (StarStem, StarStage), load_weights=load_weights))
 
 
@@ -251,7 +251,7 @@ def _check_weights(variant: Variant, pretrained: object, width: float, ratio: fl
     if pretrained is True and not variant.published:
         names = ", ".join(name for name, v in VARIANTS.items() if v.published)
         raise ValueError(f"no weights are published for this variant, only for {names}; give the path of a file")
-    weights.overlay(pretrained)
+    imagenet.overlay(pretrained)
 
 
 def make_divisible(value: int, divisor: int = 8) -> int:

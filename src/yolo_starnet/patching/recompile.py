@@ -11,7 +11,7 @@ from typing import Any
 import ultralytics
 from torch import nn
 
-from .errors import UnsupportedUltralyticsError
+from ..errors import UnsupportedUltralyticsError
 
 FALLBACK = "c2 = ch[f]"
 """What every release of Ultralytics so far does, in one place, for a class that its parser does not know."""

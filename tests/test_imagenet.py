@@ -14,7 +14,7 @@ from ultralytics.nn import tasks
 
 from conftest import REFERENCE, train
 from yolo_starnet.errors import BackboneError
-from yolo_starnet.starnet import VARIANTS, ConvBN
+from yolo_starnet.networks.starnet import VARIANTS, ConvBN
 
 
 @pytest.fixture(scope="module")

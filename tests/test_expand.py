@@ -10,7 +10,7 @@ from ultralytics.nn import tasks
 import yolo_starnet
 from conftest import REFERENCE
 from yolo_starnet.errors import BackboneError
-from yolo_starnet.graph import expand
+from yolo_starnet.model_yaml.expand import expand
 
 NAN, INF = float("nan"), float("inf")
 

@@ -20,9 +20,9 @@ from ultralytics.engine.exporter import export_formats
 from ultralytics.utils import LOGGER, RUNS_DIR, TQDM
 from ultralytics.utils.files import increment_path
 
-from . import measure
-from .errors import ConfigError, brief
-from .timing import WARM_UP, interleave, peak_memory, quartiles
+from ..errors import ConfigError, brief
+from ..measuring import figures
+from ..measuring.timing import WARM_UP, interleave, peak_memory, quartiles
 
 
 class Row(NamedTuple):
@@ -52,7 +52,7 @@ class Candidate(NamedTuple):
 
     model: Any
     file: str
-    counted: measure.Figures | None
+    counted: figures.Figures | None
     trained: bool
 
 
@@ -181,7 +181,7 @@ def _prepare(name: str, format: str, imgsz: int, batch: int, folder: Path) -> Ca
         if format:
             raise ConfigError("it is exported already; leave format= out")
         return Candidate(model, name, None, trained=True)
-    counted = measure.count(model.model, imgsz)
+    counted = figures.count(model.model, imgsz)
     trained = Path(name).suffix == ".pt"
     if not format:
         return Candidate(model, name, counted, trained)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import ultralytics
 
-from yolo_starnet import everywhere
+from yolo_starnet.commands import enable
 
 MODEL = "yolo11n-starnet.yaml" if ultralytics.__version__ >= "8.3" else "yolov8n-starnet.yaml"
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -24,7 +24,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
     venv.create(root, symlinks=os.name != "nt")
     site = Path(sysconfig.get_path("purelib", "venv", vars={"base": str(root), "platbase": str(root)}))
     folders = [p for p in sys.path if p and Path(p).is_dir() and "site-packages" in p]
-    folders.append(str(Path(everywhere.__file__).parents[1]))
+    folders.append(str(Path(enable.__file__).parents[2]))
     (site / "a_this.pth").write_text("\n".join(folders))
     return site
 
@@ -46,9 +46,9 @@ def run(environment: Path, tmp_path: Path) -> Run:
 @pytest.fixture
 def enabled(environment: Path):
     """The environment with `enable` in force."""
-    everywhere.enable(environment)
+    enable.enable(environment)
     yield environment
-    everywhere.disable(environment)
+    enable.disable(environment)
 
 
 def test_plain_yolo_trains_a_starnet_model(enabled: Path, run: Run, tmp_path: Path):
@@ -71,9 +71,9 @@ def test_deactivation_still_puts_every_object_back(enabled: Path, run: Run):
 def test_nothing_is_imported_until_ultralytics_is(environment: Path, run: Run):
     code = "import sys; print(sorted(sys.modules))"
     before = run("-c", code).stdout
-    everywhere.enable(environment)
+    enable.enable(environment)
     assert run("-c", code).stdout == before
-    everywhere.disable(environment)
+    enable.disable(environment)
 
 
 def test_python_starts_without_a_word_when_the_package_is_gone(enabled: Path, run: Run):
@@ -97,8 +97,8 @@ def test_ultralytics_works_when_the_plugin_does_not_fit_it(enabled: Path, run: R
 
 def test_disable_leaves_no_file_behind(environment: Path):
     before = sorted(environment.iterdir())
-    file = everywhere.enable(environment)
+    file = enable.enable(environment)
     assert sorted(environment.iterdir()) == sorted([*before, file])
-    assert everywhere.disable(environment)
+    assert enable.disable(environment)
     assert sorted(environment.iterdir()) == before
-    assert not everywhere.disable(environment)
+    assert not enable.disable(environment)

@@ -15,7 +15,7 @@ import numpy as np
 import yaml
 from ultralytics import settings
 
-from .errors import ConfigError
+from ..errors import ConfigError
 from .shapes import CLASSES, KEYPOINTS, SIZE, Shape, Style, cover, draw, shares, visible
 
 SPLITS = {"train": 256, "val": 64}

@@ -8,9 +8,9 @@ import pytest
 from torch import nn
 
 from yolo_starnet import Backbone, Layer, backbones
-from yolo_starnet.backbones import Table, load
 from yolo_starnet.errors import PluginError
-from yolo_starnet.starnet import VARIANTS
+from yolo_starnet.networks.starnet import VARIANTS
+from yolo_starnet.plugins import Table, load
 
 OURS = [*VARIANTS, "starnet_fit", "timm"]
 GOOD = """

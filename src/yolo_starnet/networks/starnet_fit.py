@@ -12,8 +12,8 @@ from collections.abc import Callable, Sequence
 from torch import nn
 from ultralytics.nn.modules import Bottleneck, C2f, Conv
 
-from .backbones import Backbone, Layer
-from .hookspecs import hookimpl
+from ..backbone import Backbone, Layer
+from ..hookspecs import hookimpl
 from .starnet import ConvBN, StarBlock, StarStage, StarStem, check, check_shared, drop_path_rates, make_divisible
 
 SHRINK = 3.0

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from .errors import BackboneError
+from ..errors import BackboneError
 
 LEVELS = {2: 0, 4: 1, 8: 2, 16: 3, 32: 4}
 """The index of each stride in an expanded backbone row."""

@@ -16,12 +16,13 @@ import yaml
 from ultralytics.utils import ROOT, USER_CONFIG_DIR
 from ultralytics.utils.checks import parse_version
 
-from . import graft, measure
-from .errors import BackboneError, ConfigError
+from ..errors import BackboneError, ConfigError
+from ..measuring import figures as measuring
+from . import graft, strides
 
-_HERE = Path(__file__).parent
+_PACKAGE = Path(__file__).parents[1]
 # In a wheel the folder lies in the package; in a checkout and an editable install, at the top of the repository.
-CONFIGS = next((p for p in (_HERE / "configs", _HERE.parents[1] / "configs") if p.is_dir()), _HERE / "configs")
+CONFIGS = next((p for p in (_PACKAGE / "configs", _PACKAGE.parents[1] / "configs") if p.is_dir()), _PACKAGE / "configs")
 DEFAULT_BACKBONE = "starnet_s1"
 FAMILY = re.compile(r"yolo(?:e-)?v?\d+")
 FIRST_RELEASES = {
@@ -143,11 +144,11 @@ def grafted(base: Path, backbone: str, arguments: Any = (), figures: bool = Fals
     text = base.read_text(encoding="utf-8")
     model = yaml.safe_load(text)
     try:
-        result = graft.graft(model, measure.strides(model), backbone, arguments)
+        result = graft.graft(model, strides.strides(model), backbone, arguments)
     except BackboneError as error:
         raise BackboneError(f"{base} cannot be put on '{backbone}': {error}") from error
     origin = f"{base.name} of Ultralytics {ultralytics.__version__} on {backbone}, by yolo-starnet graft"
-    found = measure.figures_by_scale(result.model, unscaled(base.name)) if figures else {}
+    found = measuring.figures_by_scale(result.model, unscaled(base.name)) if figures else {}
     return graft.write(text, result, origin, {scale: str(figure) for scale, figure in found.items()})
 
 
@@ -168,7 +169,7 @@ def _stock_files() -> dict[str, Path]:
 
 
 def _version() -> str:
-    from . import __version__
+    from .. import __version__
 
     return __version__
 

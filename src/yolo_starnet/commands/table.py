@@ -8,8 +8,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from . import compare, configs, everywhere, models, patch
-from .errors import ConfigError, YOLOStarNetError
+from .. import plugins
+from ..errors import ConfigError, YOLOStarNetError
+from ..model_yaml import names
+from . import compare, enable, models
 
 
 class Command(NamedTuple):
@@ -49,35 +51,35 @@ def _pairs(name: str, args: Sequence[str]) -> dict[str, str]:
 
 
 def _enable(given: Mapping[str, str]) -> None:
-    print(f"Plain 'yolo' and every script of this environment now know StarNet ({everywhere.enable()}).")
+    print(f"Plain 'yolo' and every script of this environment now know StarNet ({enable.enable()}).")
     print("Take it back with 'yolo-starnet disable'.")
 
 
 def _disable(given: Mapping[str, str]) -> None:
-    print("Plain 'yolo' is as it was." if everywhere.disable() else "It was not enabled; nothing to do.")
+    print("Plain 'yolo' is as it was." if enable.disable() else "It was not enabled; nothing to do.")
 
 
 def _graft(given: Mapping[str, str]) -> None:
     if "model" not in given:
         raise ConfigError("'graft' needs model=, a YAML such as yolo26n-seg.yaml. See yolo-starnet graft --help")
-    base = Path(given["model"]) if Path(given["model"]).is_file() else configs.stock_file(given["model"])
+    base = Path(given["model"]) if Path(given["model"]).is_file() else names.stock_file(given["model"])
     if base is None:
-        near = difflib.get_close_matches(given["model"], configs.stock_names(), n=3, cutoff=0)
+        near = difflib.get_close_matches(given["model"], names.stock_names(), n=3, cutoff=0)
         raise ConfigError(f"no model '{given['model']}', neither a file nor a stock YAML; the nearest are {near}")
     token = given.get("backbone", "starnet")
-    backbone, arguments = configs.read(token, patch.backbones())
-    out = Path(given.get("out", configs.name_of(base.stem, token)))
+    backbone, arguments = names.read(token, plugins.backbones())
+    out = Path(given.get("out", names.name_of(base.stem, token)))
     if out.exists():
         raise ConfigError(f"{out} exists and is left as it is; give another name with out=")
-    text = configs.grafted(base, backbone, arguments, figures=True)
+    text = names.grafted(base, backbone, arguments, figures=True)
     out.write_text(text, encoding="utf-8")
     print(text)
-    name = out if "out" in given else configs.name_of(Path(given["model"]).stem, token)  # with the scale that was given
+    name = out if "out" in given else names.name_of(Path(given["model"]).stem, token)  # with the scale that was given
     print(f"Written to {out}; train it with: yolo-starnet train model={name}")
 
 
 def _models(given: Mapping[str, str]) -> None:
-    for line in models.table(patch.backbones(), **given):
+    for line in models.table(plugins.backbones(), **given):
         print(line, flush=True)
 
 

@@ -12,19 +12,19 @@ from ultralytics.data import ClassificationDataset, build_yolo_dataset
 from ultralytics.data import utils as data_utils
 from ultralytics.data.utils import check_det_dataset
 
-from yolo_starnet import demo
+from yolo_starnet.demo import datasets
+from yolo_starnet.demo.shapes import CLASSES
 from yolo_starnet.errors import ConfigError
-from yolo_starnet.shapes import CLASSES
 
-TASKS = [t for t in demo.SETS if t in cfg.TASKS]
+TASKS = [t for t in datasets.SETS if t in cfg.TASKS]
 LABELLED = [t for t in TASKS if t != "classify"]
 
 
 @pytest.fixture
 def few(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """An empty folder for data sets of six images each."""
-    monkeypatch.setattr(demo, "settings", {"datasets_dir": str(tmp_path / "sets")})
-    monkeypatch.setattr(demo, "SPLITS", {"train": 4, "val": 2})
+    monkeypatch.setattr(datasets, "settings", {"datasets_dir": str(tmp_path / "sets")})
+    monkeypatch.setattr(datasets, "SPLITS", {"train": 4, "val": 2})
     return tmp_path / "sets"
 
 
@@ -32,19 +32,21 @@ def contents(folder: Path) -> dict[Path, bytes]:
     return {f.relative_to(folder): f.read_bytes() for f in folder.rglob("*") if f.is_file()}
 
 
-@pytest.mark.parametrize("task", demo.SETS)
+@pytest.mark.parametrize("task", datasets.SETS)
 def test_drawing_again_gives_the_same_files(few: Path, task: str):
-    first = demo.dataset(task).parent.rename(few / "first")
-    assert contents(demo.dataset(task).parent) == contents(first)
+    first = datasets.dataset(task).parent.rename(few / "first")
+    assert contents(datasets.dataset(task).parent) == contents(first)
 
 
 @pytest.mark.parametrize("task", LABELLED)
 @pytest.mark.parametrize("suffix", ["", ".yaml"])
 def test_ultralytics_finds_it_by_name(few: Path, task: str, suffix: str):
-    data = check_det_dataset(demo.SETS[task].name + suffix)
-    for split, count in demo.SPLITS.items():
+    data = check_det_dataset(datasets.SETS[task].name + suffix)
+    for split, count in datasets.SPLITS.items():
         assert len(list(Path(data[split]).glob("*.jpg"))) == count
-    assert [f.name for f in few.iterdir()] == [f"yolo-starnet-{demo.SETS[task].name}-1"], "another set was drawn, too"
+    assert [f.name for f in few.iterdir()] == [f"yolo-starnet-{datasets.SETS[task].name}-1"], (
+        "another set was drawn, too"
+    )
 
 
 def test_ultralytics_finds_that_for_classification_by_name(few: Path):
@@ -68,14 +70,14 @@ def test_a_users_own_folder_for_classification_wins(few: Path, tmp_path: Path):
 
 @pytest.mark.parametrize("task", LABELLED)
 def test_ultralytics_reads_every_label_and_finds_none_corrupt(task: str):
-    data = check_det_dataset(demo.SETS[task].name)
+    data = check_det_dataset(datasets.SETS[task].name)
     dataset = build_yolo_dataset(cfg.get_cfg(overrides={"task": task, "imgsz": 64}), data["val"], 2, data, mode="val")
-    assert len(dataset.labels) == demo.SPLITS["val"]
+    assert len(dataset.labels) == datasets.SPLITS["val"]
     kind = {"semantic": "masks", "depth": "depth"}.get(task, "labels")
-    files = sorted((demo.dataset(task).parent / kind / "val").iterdir())
+    files = sorted((datasets.dataset(task).parent / kind / "val").iterdir())
     cache = data_utils.load_dataset_cache_file(files[0].parent.with_suffix(".cache"))
     found, missing, empty, corrupt = cache["results"][:4]
-    assert (found, missing, empty, corrupt, cache["msgs"]) == (demo.SPLITS["val"], 0, 0, 0, [])
+    assert (found, missing, empty, corrupt, cache["msgs"]) == (datasets.SPLITS["val"], 0, 0, 0, [])
     if kind == "labels":
         assert sum(len(label["cls"]) for label in dataset.labels) == sum(len(f.read_text().splitlines()) for f in files)
     batch = dataset.collate_fn([dataset[i] for i in range(2)])
@@ -87,15 +89,15 @@ def test_ultralytics_reads_every_label_and_finds_none_corrupt(task: str):
 
 
 def test_ultralytics_reads_every_image_for_classification():
-    folder = demo.dataset("classify").parent / "val"
+    folder = datasets.dataset("classify").parent / "val"
     dataset = ClassificationDataset(str(folder), cfg.get_cfg(overrides={"task": "classify", "imgsz": 64}))
-    assert len(dataset.samples) == demo.SPLITS["val"]
+    assert len(dataset.samples) == datasets.SPLITS["val"]
     assert {Path(f).parent.name for f, *_ in dataset.samples} == set(CLASSES)
 
 
 @pytest.mark.parametrize("task", ["detect", "obb"])
 def test_every_class_and_many_sizes_occur(task: str):
-    folder = demo.dataset(task).parent / "labels" / "train"
+    folder = datasets.dataset(task).parent / "labels" / "train"
     labels = np.concatenate([np.loadtxt(file, ndmin=2) for file in sorted(folder.iterdir())])
     assert set(labels[:, 0].astype(int)) == set(range(len(CLASSES)))
     assert labels[:, 1:].min() >= -1e-6
@@ -106,7 +108,7 @@ def test_every_class_and_many_sizes_occur(task: str):
 
 
 def test_the_sets_for_detection_segmentation_and_semantic_segmentation_show_the_same(few: Path):
-    folders = [demo.dataset(task).parent / "images" for task in ("detect", "segment", "semantic")]
+    folders = [datasets.dataset(task).parent / "images" for task in ("detect", "segment", "semantic")]
     assert contents(folders[0]) == contents(folders[1]) == contents(folders[2])
 
 
@@ -122,7 +124,7 @@ def test_the_hard_set_is_small_crowded_and_occluded(few: Path):
 
 
 def test_distances_are_those_of_shapes_of_one_size_before_a_wall(few: Path):
-    file = demo.dataset("depth").parent / "depth" / "val" / "000.npy"
+    file = datasets.dataset("depth").parent / "depth" / "val" / "000.npy"
     metres = np.load(file)
     assert metres.shape == (256, 256)
     assert metres.max() == 4
@@ -133,31 +135,31 @@ def test_distances_are_those_of_shapes_of_one_size_before_a_wall(few: Path):
 
 
 def test_train_and_val_share_no_image():
-    folder = demo.dataset().parent / "images"
+    folder = datasets.dataset().parent / "images"
     train, val = ({cv2.imread(str(f)).tobytes() for f in (folder / s).iterdir()} for s in ("train", "val"))
     assert not train & val
 
 
 def test_several_that_ask_at_once_get_one_whole_set(few: Path):
     with ThreadPoolExecutor(4) as pool:
-        files = list(pool.map(demo.dataset, ["segment"] * 4))
+        files = list(pool.map(datasets.dataset, ["segment"] * 4))
     assert len(set(files)) == 1
-    assert len(list(files[0].parent.rglob("*.txt"))) == sum(demo.SPLITS.values())
+    assert len(list(files[0].parent.rglob("*.txt"))) == sum(datasets.SPLITS.values())
     assert list(few.iterdir()) == [files[0].parent]
 
 
 @pytest.mark.parametrize("task", ["detect", "classify"])
 def test_a_folder_that_holds_something_else_is_named_and_left_alone(few: Path, task: str):
-    folder = few / f"yolo-starnet-{demo.SETS[task].name}-1"
+    folder = few / f"yolo-starnet-{datasets.SETS[task].name}-1"
     folder.mkdir(parents=True)
     (folder / "mine.txt").write_text("keep")
     with pytest.raises(ConfigError, match="cannot be put at"):
-        demo.dataset(task)
+        datasets.dataset(task)
     assert [p.name for p in few.rglob("*")] == [folder.name, "mine.txt"]
 
 
 def test_its_yaml_holds_no_path_of_this_machine(few: Path):
-    for task in demo.SETS:
-        said = yaml.safe_load(demo.dataset(task).read_text())
+    for task in datasets.SETS:
+        said = yaml.safe_load(datasets.dataset(task).read_text())
         assert said["train"] == ("train" if task == "classify" else "images/train")
         assert "path" not in said

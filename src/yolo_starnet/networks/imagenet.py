@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from ultralytics.utils import LOGGER
 
-from .errors import brief
+from ..errors import brief
 
 EPS = 1e-3
 """What Ultralytics sets for every plain BatchNorm; the weights were trained with PyTorch's 1e-5."""

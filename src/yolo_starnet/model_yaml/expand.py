@@ -8,9 +8,9 @@ from typing import Any
 
 from torch import nn
 
-from . import checkpoints
-from .backbones import Backbone, Layer
-from .errors import BackboneError
+from ..backbone import Backbone, Layer
+from ..errors import BackboneError
+from ..patching import checkpoints
 
 LEVELS = 5
 """Layers of an expanded row, P1/2 to P5/32: they take indices 0 to 4, and the next row is 5."""

@@ -9,11 +9,11 @@ from torch import nn
 from ultralytics import YOLO
 from ultralytics.utils import DEFAULT_CFG_DICT
 
-from yolo_starnet import packed
-from yolo_starnet.starnet import ConvBN, StarBlock, StarStage, StarStem
-from yolo_starnet.starnet_fit import FitStem
+from yolo_starnet.networks import onednn
+from yolo_starnet.networks.starnet import ConvBN, StarBlock, StarStage, StarStem
+from yolo_starnet.networks.starnet_fit import FitStem
 
-pytestmark = pytest.mark.skipif(not packed.X86, reason="made for x86")
+pytestmark = pytest.mark.skipif(not onednn.X86, reason="made for x86")
 LAST = torch.channels_last
 
 
@@ -40,15 +40,15 @@ def image(channels: int = 24, height: int = 20, width: int = 12, batch: int = 2)
 @pytest.fixture
 def calls(monkeypatch) -> list[nn.Module]:
     """The convolutions that ran packed."""
-    assert packed._usable()  # which tries them
+    assert onednn._usable()  # which tries them
     found: list[nn.Module] = []
-    convolve = packed.convolve
+    convolve = onednn.convolve
 
     def listen(conv: nn.Conv2d, *args: object, **kwargs: object) -> torch.Tensor:
         found.append(conv)
         return convolve(conv, *args, **kwargs)
 
-    monkeypatch.setattr(packed, "convolve", listen)
+    monkeypatch.setattr(onednn, "convolve", listen)
     return found
 
 
@@ -56,7 +56,7 @@ def calls(monkeypatch) -> list[nn.Module]:
 def plainly(module: nn.Module, x: torch.Tensor) -> torch.Tensor:
     """What a module returns where the fast way is closed to it."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(packed, "X86", False)
+        patch.setattr(onednn, "X86", False)
         return module(x)
 
 
@@ -142,14 +142,14 @@ def test_a_torch_without_the_operators_falls_back(block: StarBlock, monkeypatch,
     def gone(*_: object) -> None:
         raise AttributeError("no such operator")
 
-    packed._usable.cache_clear()
-    monkeypatch.setattr(packed, "_lay_out", gone)
+    onednn._usable.cache_clear()
+    monkeypatch.setattr(onednn, "_lay_out", gone)
     try:
         x = image()
         with torch.no_grad():
             torch.testing.assert_close(block(x), plainly(block, x))
     finally:
-        packed._usable.cache_clear()
+        onednn._usable.cache_clear()
 
 
 def test_gflops_of_a_fused_model_count_every_convolution():

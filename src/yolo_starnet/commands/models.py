@@ -7,9 +7,11 @@ from pathlib import Path
 
 import yaml
 
-from . import configs, graft, measure
-from .backbones import Backbone
-from .errors import ConfigError
+from ..backbone import Backbone
+from ..errors import ConfigError
+from ..measuring import figures
+from ..model_yaml import graft, strides
+from ..model_yaml import names as config_names
 
 SUFFIXES = {
     "detect": "",
@@ -47,8 +49,8 @@ def table(
     yield "".join([f"{'backbone':<16}", *(f"{s:>16}" for s in scales), "   pretrained"])
     model = {**model, **({"scales": {s: model["scales"][s] for s in scales}} if model.get("scales") else {})}
     for name in ("", *names):
-        on = graft.graft(model, measure.strides(model), name).model if name else model
-        cells = [f"{f.parameters / 1e6:.2f} / {f.gflops:.1f}" for f in measure.figures_by_scale(on, base.name).values()]
+        on = graft.graft(model, strides.strides(model), name).model if name else model
+        cells = [f"{f.parameters / 1e6:.2f} / {f.gflops:.1f}" for f in figures.figures_by_scale(on, base.name).values()]
         weights = _pretrained(backbones[name]) if name else ""
         yield "".join([f"{name or '(stock)':<16}", *(f"{cell:>16}" for cell in cells), f"   {weights}"]).rstrip()
 
@@ -70,10 +72,10 @@ def _base(family: str, task: str) -> Path:
         raise ConfigError(f"no task '{task}'; there are {', '.join(SUFFIXES)}")
     number = family.removeprefix("yolo")
     for name in (f"yolo{number}{SUFFIXES[task]}.yaml", f"yolov{number}{SUFFIXES[task]}.yaml"):
-        if file := configs.stock_file(name):
+        if file := config_names.stock_file(name):
             return file
     raise ConfigError(
-        f"no '{task}' in family '{family}': {configs.missing(f'yolo{number}{SUFFIXES[task]}.yaml', 'starnet')}"
+        f"no '{task}' in family '{family}': {config_names.missing(f'yolo{number}{SUFFIXES[task]}.yaml', 'starnet')}"
     )
 
 

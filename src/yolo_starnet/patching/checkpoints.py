@@ -12,8 +12,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from .backbones import Backbone
-from .errors import PluginError
+from ..backbone import Backbone
+from ..errors import PluginError
 
 MARK = "yolo_starnet_requires"
 """The attribute of layer 0 that names the installed package that its backbone came from, and its modules."""

@@ -10,10 +10,11 @@ import torch
 from torch import nn
 from ultralytics.utils import LOGGER
 
-from . import feature_maps, weights
-from .backbones import Backbone
-from .errors import brief
-from .hookspecs import hookimpl
+from .. import feature_maps
+from ..backbone import Backbone
+from ..errors import brief
+from ..hookspecs import hookimpl
+from . import imagenet
 
 ANY_SIZE: tuple[dict[str, Any], ...] = ({}, {"strict_img_size": False}, {"dynamic_img_size": True})
 """What makes models of different families take images of any size."""
@@ -76,7 +77,7 @@ def features(
     if not isinstance(model, str) or not timm.is_model(model):
         near = difflib.get_close_matches(str(model), timm.list_models(), n=3)
         raise ValueError(f"timm {timm.__version__} has no model {model!r}" + (f"; there are {near}" if near else ""))
-    overlay = weights.overlay(pretrained)
+    overlay = imagenet.overlay(pretrained)
     given = {**options, "in_chans": in_channels, "features_only": True}
     problem: ValueError | None = None
     # A model built for an image size that takes no other may still take multiples of it.
@@ -92,7 +93,7 @@ def features(
             indices = net.net.feature_info.out_indices
             settings = {**given, **sized, "out_indices": indices, "pretrained_cfg_overlay": overlay}
             net = TimmFeatures(model, _create(model, pretrained=True, **settings), multiple)
-            LOGGER.info(f"{model}: weights from {weights.told(pretrained)}")
+            LOGGER.info(f"{model}: weights from {imagenet.told(pretrained)}")
         return net
     assert problem
     raise problem

@@ -14,33 +14,33 @@ from ultralytics.nn.tasks import yaml_model_load
 
 import yolo_starnet
 from conftest import REFERENCE
-from yolo_starnet import configs
 from yolo_starnet.errors import ConfigError
-from yolo_starnet.starnet import VARIANTS
+from yolo_starnet.model_yaml import names
+from yolo_starnet.networks.starnet import VARIANTS
 
 PARAMETERS = {"n": 2_624_080, "s": 9_458_752, "m": 20_114_688, "l": 25_372_160, "x": 56_966_176}  # of stock YOLO11
 
 
-def names(stock: str) -> list[str]:
+def config_names(stock: str) -> list[str]:
     """The config names of a shipped file: every scale on every variant."""
     parts = re.fullmatch(r"(yolov?\d+)-starnet(.*)", stock)
     return [f"{parts[1]}{scale}-{backbone}{parts[2]}" for scale in PARAMETERS for backbone in VARIANTS]
 
 
-FIT = sorted(file.name for file in configs.CONFIGS.glob("*-starnet_fit*.yaml"))
-SHIPPED = sorted({file.name for file in configs.CONFIGS.glob("*.yaml")} - {*FIT})
+FIT = sorted(file.name for file in names.CONFIGS.glob("*-starnet_fit*.yaml"))
+SHIPPED = sorted({file.name for file in names.CONFIGS.glob("*.yaml")} - {*FIT})
 
 
 def test_four_families_with_their_tasks_are_shipped_and_shadow_nothing():
-    every = [name for stock in SHIPPED for name in names(stock)]
+    every = [name for stock in SHIPPED for name in config_names(stock)]
     assert len(every) == len(set(every)) == 770
-    assert not set(every) & set(configs.stock_names())
-    assert all(Path(tasks.check_yaml(n)) == configs.stock_file(n) for n in configs.stock_names())
+    assert not set(every) & set(names.stock_names())
+    assert all(Path(tasks.check_yaml(n)) == names.stock_file(n) for n in names.stock_names())
 
 
 @pytest.mark.parametrize("stock", SHIPPED)
 def test_every_scale_and_variant_of_a_shipped_config_builds(stock: str):
-    for name in names(stock):
+    for name in config_names(stock):
         model = yaml_model_load(name)
         with torch.device("meta"):  # no memory, no time: layers and channels are all that is asked
             layers, _ = tasks.parse_model(model, 3, verbose=False)
@@ -62,7 +62,7 @@ def test_every_scale_of_a_shipped_config_on_starnet_fit_builds(stock: str):
 
 
 def test_the_shipped_config_is_the_reference_with_a_row_that_follows_the_scale():
-    shipped = yaml.safe_load((configs.CONFIGS / "yolo11-starnet.yaml").read_text())
+    shipped = yaml.safe_load((names.CONFIGS / "yolo11-starnet.yaml").read_text())
     reference = yaml.safe_load(REFERENCE)
     assert shipped["backbone"][0] == [-1, 1, "starnet_s1", []]
     shipped["backbone"][0] = reference["backbone"][0]
@@ -112,7 +112,7 @@ def test_the_log_says_when_a_file_of_the_users_own_wins(name: str, log: list[str
     ],
 )
 def test_any_other_stock_model_is_grafted_on_first_use(name: str, stock: str, monkeypatch, tmp_path: Path):
-    monkeypatch.setattr(configs, "USER_CONFIG_DIR", tmp_path)
+    monkeypatch.setattr(names, "USER_CONFIG_DIR", tmp_path)
     found = yaml_model_load(name)
     assert [row[1:] for row in found["head"]] == [row[1:] for row in yaml_model_load(stock)["head"]]
     (kept,) = tmp_path.rglob("*.yaml")
@@ -141,9 +141,9 @@ def test_a_name_that_stands_for_nothing_is_refused_with_the_nearest(name: str, r
 )
 def test_a_family_that_the_release_is_too_old_for_says_from_which_it_exists(name: str, first: str, monkeypatch):
     monkeypatch.setattr(ultralytics, "__version__", "8.2.0")
-    monkeypatch.setattr(configs, "_stock_files", lambda: {"yolov8.yaml": Path("yolov8.yaml")})
+    monkeypatch.setattr(names, "_stock_files", lambda: {"yolov8.yaml": Path("yolov8.yaml")})
     with pytest.raises(ConfigError, match=f"exists from Ultralytics {first} on, the installed Ultralytics is 8.2.0"):
-        configs.find(name, VARIANTS)
+        names.find(name, VARIANTS)
 
 
 @pytest.mark.parametrize("name", ["folder/yolo11n-starnet.yaml", "yolo11n-nothing.yaml", "mine.yaml"])
@@ -156,14 +156,14 @@ def test_other_names_are_left_to_ultralytics(name: str):
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
 def test_a_config_made_on_first_use_is_whole_for_eight_processes_at_once(tmp_path: Path, python):
     code = (
-        "import os, yaml; from yolo_starnet import configs\n"
+        "import os, yaml; from yolo_starnet.model_yaml import names\n"
         "gate, open_gate = os.pipe()\n"
         "children = []\n"
         "for _ in range(8):\n"
         "    child = os.fork()\n"
         "    if not child:\n"
         "        os.close(open_gate); os.read(gate, 1)\n"
-        "        file = configs.find('yolo11n-starnet_s3.yaml', ['starnet_s3'])\n"
+        "        file = names.find('yolo11n-starnet_s3.yaml', ['starnet_s3'])\n"
         "        os._exit(0 if yaml.safe_load(file.read_text())['backbone'][0][2] == 'starnet_s3' else 1)\n"
         "    children.append(child)\n"
         "os.close(open_gate)\n"  # all eight go at once

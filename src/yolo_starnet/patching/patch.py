@@ -26,20 +26,17 @@ from ultralytics.engine import exporter, trainer, tuner, validator
 from ultralytics.nn import tasks
 from ultralytics.utils import LOGGER, dist
 
-from . import checkpoints, configs, demo, graph, parser
-from .backbones import Backbone, Table, load
-from .feature_maps import FeatureMaps
+from .. import plugins
+from ..demo import datasets
+from ..feature_maps import FeatureMaps
+from ..model_yaml import expand, names
+from . import checkpoints, recompile
 
 Undo = Callable[[], None]
+PACKAGE = __name__.partition(".")[0]
 
 _lock = threading.RLock()
 _undo: list[Undo] = []
-_table: Table | None = None
-
-
-def backbones() -> dict[str, Backbone]:
-    """The registered backbones by name, those of other packages included."""
-    return dict(_registered())
 
 
 def is_active() -> bool:
@@ -78,29 +75,21 @@ def _run(undo: list[Undo]) -> None:
         step()
 
 
-def _registered() -> Table:
-    global _table
-    with _lock:
-        if _table is None:
-            _table = load(reserved=vars(tasks))
-        return _table
-
-
 def _inject_modules() -> list[Undo]:
     """Let the stock parser find the layer classes, which it looks up by name in its own module."""
-    return [_set(tasks, name, module) for name, module in _registered().modules.items()]
+    return [_set(tasks, name, module) for name, module in plugins.table().modules.items()]
 
 
 def _patch_parse_model() -> list[Undo]:
     """Expand a backbone row before the parser sees it, and let our layers tell their output channels."""
     original = _function(tasks, "parse_model", ("d", "ch"))
-    table = _registered()
-    parse = parser.ask_for_channels(original, set(table.modules.values()))
+    table = plugins.table()
+    parse = recompile.ask_for_channels(original, set(table.modules.values()))
 
     @functools.wraps(original)
     def parse_model(d: Any, ch: int, *args: Any, **kwargs: Any) -> Any:
-        layers, save = parse(graph.expand(d, ch, table, vars(tasks)), ch, *args, **kwargs)
-        graph.finish(d, ch, table, layers)
+        layers, save = parse(expand.expand(d, ch, table, vars(tasks)), ch, *args, **kwargs)
+        expand.finish(d, ch, table, layers)
         return layers, save
 
     owners = [m for m in (tasks, ultralytics_nn) if getattr(m, "parse_model", None) is original]
@@ -118,8 +107,8 @@ def _patch_initialize_weights() -> list[Undo]:
     @functools.wraps(original)
     def initialize_weights(model: nn.Module) -> None:
         theirs = [m for maps in model.modules() if isinstance(maps, FeatureMaps) for m in maps.modules()]
-        names = ("eps", "momentum", "inplace")
-        before = [(m, name, getattr(m, name)) for m in theirs for name in names if hasattr(m, name)]
+        kept = ("eps", "momentum", "inplace")
+        before = [(m, name, getattr(m, name)) for m in theirs for name in kept if hasattr(m, name)]
         original(model)
         for module, name, value in before:
             setattr(module, name, value)
@@ -152,25 +141,25 @@ def _patch_check_yaml() -> list[Undo]:
     """
     original = _function(tasks, "check_yaml", ("file", "suffix", "hard"))
     signature = inspect.signature(original)
-    table = _registered()
+    table = plugins.table()
 
     @functools.wraps(original)
     def check_yaml(*args: Any, **kwargs: Any) -> Any:
         call = signature.bind(*args, **kwargs)
         call.apply_defaults()
         name, hard = str(call.arguments["file"]), call.arguments["hard"]
-        if not configs.split(name, table)[1]:
+        if not names.split(name, table)[1]:
             return original(*args, **kwargs)
         try:
             found = original(*args, **kwargs)
         except FileNotFoundError:
-            return str(configs.find(name, table))
+            return str(names.find(name, table))
         if found:
             LOGGER.info(
                 f"yolo-starnet: {name} is {Path(found).resolve()}, a file of yours, not the config of that name"
             )
-        elif not hard and configs.unscaled(name) != name and not original(configs.unscaled(name), hard=False):
-            return str(configs.find(name, table))  # the next question would be without the scale
+        elif not hard and names.unscaled(name) != name and not original(names.unscaled(name), hard=False):
+            return str(names.find(name, table))  # the next question would be without the scale
         return found
 
     return [_set(tasks, "check_yaml", check_yaml)]
@@ -186,7 +175,7 @@ def _patch_check_file() -> list[Undo]:
         try:
             return original(*args, **kwargs)
         except FileNotFoundError:
-            found = demo.find(str(signature.bind(*args, **kwargs).arguments["file"]))
+            found = datasets.find(str(signature.bind(*args, **kwargs).arguments["file"]))
             if found is None:
                 raise
             return str(found)
@@ -200,7 +189,7 @@ def _patch_check_cls_dataset() -> list[Undo]:
 
     @functools.wraps(original)
     def check_cls_dataset(dataset: Any, *args: Any, **kwargs: Any) -> Any:
-        return original(demo.find_folder(str(dataset)) or dataset, *args, **kwargs)
+        return original(datasets.find_folder(str(dataset)) or dataset, *args, **kwargs)
 
     owners = [m for m in (data_utils, trainer, validator, exporter) if vars(m).get("check_cls_dataset") is original]
     return [_set(owner, "check_cls_dataset", check_cls_dataset) for owner in owners]
@@ -215,7 +204,7 @@ def _patch_generate_ddp_file() -> list[Undo]:
         file = original(trainer)
         text = Path(file).read_text(encoding="utf-8")
         # Beside the imports of the script's own, since some releases set sys.path just before them.
-        text = re.sub(r"^( +)(?=from ultralytics)", rf"\1import {__package__}\n\1", text, count=1, flags=re.MULTILINE)
+        text = re.sub(r"^( +)(?=from ultralytics)", rf"\1import {PACKAGE}\n\1", text, count=1, flags=re.MULTILINE)
         Path(file).write_text(text, encoding="utf-8")
         return str(file)
 
@@ -228,7 +217,7 @@ def _patch_tuner() -> list[Undo]:
         return []
 
     def run(command: list[str], *args: Any, **kwargs: Any) -> Any:
-        ours = [sys.executable, "-m", str(__package__), *command[command.index("train") :]]
+        ours = [sys.executable, "-m", PACKAGE, *command[command.index("train") :]]
         return subprocess.run(ours, *args, **kwargs)
 
     return [_set(tuner, "subprocess", SimpleNamespace(**{**vars(subprocess), "run": run}))]
@@ -240,7 +229,7 @@ def _patch_torch_safe_load() -> list[Undo]:
     A checkpoint's `model.yaml`, which training builds the model from again, no longer asks for ImageNet weights.
     """
     original = _function(tasks, "torch_safe_load", ("weight",))
-    table = _registered()
+    table = plugins.table()
 
     @functools.wraps(original)
     def torch_safe_load(weight: Any, *args: Any, **kwargs: Any) -> Any:
@@ -259,7 +248,7 @@ def _allow_safe_loading() -> list[Undo]:
     if not hasattr(torch.serialization, "add_safe_globals"):
         return []  # torch before 2.4 has no such list
     before = torch.serialization.get_safe_globals()
-    homes = {sys.modules[module.__module__] for module in _registered().modules.values()}
+    homes = {sys.modules[module.__module__] for module in plugins.table().modules.values()}
     classes = [
         c for home in homes for c in vars(home).values() if isinstance(c, type) and c.__module__ == home.__name__
     ]
@@ -293,14 +282,14 @@ def _function(owner: ModuleType | type, name: str, parameters: tuple[str, ...]) 
     where = f"{owner.__name__}.{name}"
     found = vars(owner).get(name)
     if not isinstance(found, FunctionType):
-        raise parser.unsupported(f"{where} is {found!r}, expected a function")
+        raise recompile.unsupported(f"{where} is {found!r}, expected a function")
     if not found.__code__.co_filename.startswith(str(Path(ultralytics.__file__).parent)):
-        raise parser.unsupported(
+        raise recompile.unsupported(
             f"{where} was replaced by {found.__module__}.{found.__qualname__}; import yolo_starnet first"
         )
     begins = tuple(inspect.signature(found).parameters)[: len(parameters)]
     if begins != parameters:
-        raise parser.unsupported(f"{where} begins with the parameters {begins}, expected {parameters}")
+        raise recompile.unsupported(f"{where} begins with the parameters {begins}, expected {parameters}")
     return found
 
 

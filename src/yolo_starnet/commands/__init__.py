@@ -1,0 +1,1 @@
+"""The commands that `yolo` does not have."""
