@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import timm
 import torch
-from test_weights import config
+from test_imagenet import config
 from ultralytics import YOLO
 from ultralytics.nn import tasks
 
