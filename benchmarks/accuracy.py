@@ -157,7 +157,7 @@ def train(run: Run, parent: int) -> None:
 
     def begin(trainer: Any) -> None:
         torch.set_num_threads(1)  # Ultralytics takes more, which belong to other runs
-        counted = figures.figures(run.model)
+        counted = figures.of_file(run.model)
         about = {
             "parameters": counted.parameters,
             "gflops": f"{counted.gflops:.2f}",

@@ -530,7 +530,7 @@ def _record(row: dict[str, str]) -> Record:
 
 def page(records: list[Record]) -> str:
     """The figures as Markdown."""
-    sizes = {name: figures.figures(f"{name}.yaml") for name in MODELS}
+    sizes = {name: figures.of_file(f"{name}.yaml") for name in MODELS}
     counted = "; ".join(f"{n} {f.parameters / 1e6:.2f} M, {f.gflops:.1f} GFLOPs" for n, f in sizes.items())
     lines = [
         "# Speed",

@@ -303,7 +303,7 @@ def _export(case: Case, file: Path, size: int) -> str:
 
 def _sample_images() -> None:
     """Images that onnx2tf tries its conversion on; Ultralytics would download some, ours are drawn."""
-    files = sorted(datasets.pictures("detect").glob("*.jpg"))[:20]
+    files = sorted(datasets.validation_images("detect").glob("*.jpg"))[:20]
     images = [cv2.resize(cv2.imread(str(f)), (128, 128)) for f in files]
     np.save("calibration_image_sample_data_20x128x128x3_float32.npy", np.stack(images).astype(np.float32) / 255)
 

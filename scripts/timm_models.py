@@ -85,7 +85,7 @@ def measure(spec: str) -> dict[str, Any]:
 
 def _try(family: str, args: dict[str, Any], folder: Path) -> dict[str, Any]:
     torch.manual_seed(0)
-    text = names.grafted(names.stock_file(f"{family}.yaml"), "timm", args)
+    text = names.grafted_yaml(names.stock_file(f"{family}.yaml"), "timm", args)
     file = folder / f"my-{family}.yaml"
     file.write_text(text)
     yolo = YOLO(file)

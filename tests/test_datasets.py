@@ -34,8 +34,8 @@ def contents(folder: Path) -> dict[Path, bytes]:
 
 @pytest.mark.parametrize("task", datasets.SETS)
 def test_drawing_again_gives_the_same_files(few: Path, task: str):
-    first = datasets.dataset(task).parent.rename(few / "first")
-    assert contents(datasets.dataset(task).parent) == contents(first)
+    first = datasets.prepare(task).parent.rename(few / "first")
+    assert contents(datasets.prepare(task).parent) == contents(first)
 
 
 @pytest.mark.parametrize("task", LABELLED)
@@ -74,7 +74,7 @@ def test_ultralytics_reads_every_label_and_finds_none_corrupt(task: str):
     dataset = build_yolo_dataset(cfg.get_cfg(overrides={"task": task, "imgsz": 64}), data["val"], 2, data, mode="val")
     assert len(dataset.labels) == datasets.SPLITS["val"]
     kind = {"semantic": "masks", "depth": "depth"}.get(task, "labels")
-    files = sorted((datasets.dataset(task).parent / kind / "val").iterdir())
+    files = sorted((datasets.prepare(task).parent / kind / "val").iterdir())
     cache = data_utils.load_dataset_cache_file(files[0].parent.with_suffix(".cache"))
     found, missing, empty, corrupt = cache["results"][:4]
     assert (found, missing, empty, corrupt, cache["msgs"]) == (datasets.SPLITS["val"], 0, 0, 0, [])
@@ -89,7 +89,7 @@ def test_ultralytics_reads_every_label_and_finds_none_corrupt(task: str):
 
 
 def test_ultralytics_reads_every_image_for_classification():
-    folder = datasets.dataset("classify").parent / "val"
+    folder = datasets.prepare("classify").parent / "val"
     dataset = ClassificationDataset(str(folder), cfg.get_cfg(overrides={"task": "classify", "imgsz": 64}))
     assert len(dataset.samples) == datasets.SPLITS["val"]
     assert {Path(f).parent.name for f, *_ in dataset.samples} == set(CLASSES)
@@ -97,7 +97,7 @@ def test_ultralytics_reads_every_image_for_classification():
 
 @pytest.mark.parametrize("task", ["detect", "obb"])
 def test_every_class_and_many_sizes_occur(task: str):
-    folder = datasets.dataset(task).parent / "labels" / "train"
+    folder = datasets.prepare(task).parent / "labels" / "train"
     labels = np.concatenate([np.loadtxt(file, ndmin=2) for file in sorted(folder.iterdir())])
     assert set(labels[:, 0].astype(int)) == set(range(len(CLASSES)))
     assert labels[:, 1:].min() >= -1e-6
@@ -108,7 +108,7 @@ def test_every_class_and_many_sizes_occur(task: str):
 
 
 def test_the_sets_for_detection_segmentation_and_semantic_segmentation_show_the_same(few: Path):
-    folders = [datasets.dataset(task).parent / "images" for task in ("detect", "segment", "semantic")]
+    folders = [datasets.prepare(task).parent / "images" for task in ("detect", "segment", "semantic")]
     assert contents(folders[0]) == contents(folders[1]) == contents(folders[2])
 
 
@@ -124,7 +124,7 @@ def test_the_hard_set_is_small_crowded_and_occluded(few: Path):
 
 
 def test_distances_are_those_of_shapes_of_one_size_before_a_wall(few: Path):
-    file = datasets.dataset("depth").parent / "depth" / "val" / "000.npy"
+    file = datasets.prepare("depth").parent / "depth" / "val" / "000.npy"
     metres = np.load(file)
     assert metres.shape == (256, 256)
     assert metres.max() == 4
@@ -135,14 +135,14 @@ def test_distances_are_those_of_shapes_of_one_size_before_a_wall(few: Path):
 
 
 def test_train_and_val_share_no_image():
-    folder = datasets.dataset().parent / "images"
+    folder = datasets.prepare().parent / "images"
     train, val = ({cv2.imread(str(f)).tobytes() for f in (folder / s).iterdir()} for s in ("train", "val"))
     assert not train & val
 
 
 def test_several_that_ask_at_once_get_one_whole_set(few: Path):
     with ThreadPoolExecutor(4) as pool:
-        files = list(pool.map(datasets.dataset, ["segment"] * 4))
+        files = list(pool.map(datasets.prepare, ["segment"] * 4))
     assert len(set(files)) == 1
     assert len(list(files[0].parent.rglob("*.txt"))) == sum(datasets.SPLITS.values())
     assert list(few.iterdir()) == [files[0].parent]
@@ -154,12 +154,12 @@ def test_a_folder_that_holds_something_else_is_named_and_left_alone(few: Path, t
     folder.mkdir(parents=True)
     (folder / "mine.txt").write_text("keep")
     with pytest.raises(ConfigError, match="cannot be put at"):
-        datasets.dataset(task)
+        datasets.prepare(task)
     assert [p.name for p in few.rglob("*")] == [folder.name, "mine.txt"]
 
 
 def test_its_yaml_holds_no_path_of_this_machine(few: Path):
     for task in datasets.SETS:
-        said = yaml.safe_load(datasets.dataset(task).read_text())
+        said = yaml.safe_load(datasets.prepare(task).read_text())
         assert said["train"] == ("train" if task == "classify" else "images/train")
         assert "path" not in said

@@ -126,13 +126,13 @@ def test_the_original_is_left_as_it_is():
 
 def test_strides_are_measured_whatever_the_rows():
     model = yaml.safe_load(names.stock_file("yolov9e.yaml").read_text(encoding="utf-8"))
-    found = strides.strides(model)
+    found = strides.of_rows(model)
     assert found[:10] == [1, 2, 4, 4, 8, 8, 16, 16, 32, 32]
     assert found[10:15] == [None] * 5  # lists of feature maps
 
 
 def test_comments_hold_after_a_graft():
-    text = names.grafted(names.stock_file("yolov8-p6.yaml"), "starnet_s3")
+    text = names.grafted_yaml(names.stock_file("yolov8-p6.yaml"), "starnet_s3")
     assert text.startswith("# Ultralytics 🚀 AGPL-3.0 License")
     assert "- [-1, 1, starnet_s3, []] # 0-P1/2, 1-P2/4, 2-P3/8, 3-P4/16, 4-P5/32\n" in text
     assert "- [-1, 1, Conv, [1024, 3, 2]] # 5-P6/64\n" in text
@@ -143,8 +143,8 @@ def test_comments_hold_after_a_graft():
 def test_a_yaml_laid_out_in_another_way_is_grafted_without_its_comments(tmp_path: Path):
     base = yaml.safe_load(names.stock_file("yolov8.yaml").read_text(encoding="utf-8"))
     (tmp_path / "mine.yaml").write_text(yaml.safe_dump(base))
-    found = yaml.safe_load(names.grafted(tmp_path / "mine.yaml", "starnet_s1"))
-    assert found == yaml.safe_load(names.grafted(names.stock_file("yolov8.yaml"), "starnet_s1"))
+    found = yaml.safe_load(names.grafted_yaml(tmp_path / "mine.yaml", "starnet_s1"))
+    assert found == yaml.safe_load(names.grafted_yaml(names.stock_file("yolov8.yaml"), "starnet_s1"))
 
 
 SHIPPED = sorted(file.name for file in names.CONFIGS.glob("*.yaml"))
@@ -156,8 +156,8 @@ def test_a_shipped_config_is_what_grafting_writes(name: str):
     figures = re.compile(r" # summary: .*")
     assert len(figures.findall(shipped)) == 5
     token = "starnet_fit" if "starnet_fit" in name else "starnet"
-    backbone = names.read(token, yolo_starnet.backbones())[0]
-    again = names.grafted(names.stock_file(name.replace(f"-{token}", "")), backbone)
+    backbone = names.parse_backbone(token, yolo_starnet.backbones())[0]
+    again = names.grafted_yaml(names.stock_file(name.replace(f"-{token}", "")), backbone)
     again = again.replace(f"Ultralytics {ultralytics.__version__} on", "Ultralytics 8.4.190 on")
     assert figures.sub("", shipped) == again
 
@@ -165,7 +165,7 @@ def test_a_shipped_config_is_what_grafting_writes(name: str):
 @pytest.mark.slow
 def test_the_figures_in_a_shipped_config_are_those_of_its_models():
     shipped = (names.CONFIGS / "yolo26-starnet-pose.yaml").read_text(encoding="utf-8")
-    found = figures.figures_by_scale(yaml.safe_load(shipped), "yolo26-starnet-pose.yaml")
+    found = figures.by_scale(yaml.safe_load(shipped), "yolo26-starnet-pose.yaml")
     assert [str(f) for f in found.values()] == re.findall(r"# (summary: .*)", shipped)
 
 
@@ -197,10 +197,10 @@ def test_every_stock_model_runs_on_another_backbone(name: str, tmp_path: Path, w
     for backbone in ("starnet_s1", "plain"):
         if name in REFUSED:
             with pytest.raises(BackboneError, match=REFUSED[name]):
-                names.grafted(base, backbone)
+                names.grafted_yaml(base, backbone)
             continue
         file = tmp_path / names.name_of(base.stem, backbone)
-        file.write_text(names.grafted(base, backbone), encoding="utf-8")
+        file.write_text(names.grafted_yaml(base, backbone), encoding="utf-8")
         model = build(file).train()
         assert torch.equal(model.stride, stock.stride)
         for height, width in ((64, 128), (128, 128)):  # multiples of 64, for those with a P6

@@ -20,7 +20,7 @@ def on_starnet(name: str) -> str:
 
 @pytest.mark.parametrize("name", [task.format("n") for task in TASKS])
 def test_scale_n_has_fewer_parameters_and_gflops_than_stock(name: str):
-    found, stock = figures.figures(on_starnet(name)), figures.figures(f"{name}.yaml")
+    found, stock = figures.of_file(on_starnet(name)), figures.of_file(f"{name}.yaml")
     assert found.parameters < stock.parameters
     assert found.gflops < stock.gflops
 

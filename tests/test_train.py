@@ -84,7 +84,7 @@ def test_multi_scale_training_works(tmp_path: Path):
 
 @pytest.mark.parametrize("nc", [1, 80])
 def test_the_reference_yaml_trains_on_any_number_of_classes(nc: int, reference: Path, tmp_path: Path):
-    data = datasets.dataset().parent
+    data = datasets.prepare().parent
     names = "".join(f"  {i}: c{i}\n" for i in range(max(nc, 3)))
     Path("data.yaml").write_text(f"path: {data}\ntrain: images/train\nval: images/val\nnames:\n{names}")
     run = train(reference, tmp_path, epochs=1, data="data.yaml", fraction=0.1, single_cls=nc == 1)
@@ -125,7 +125,7 @@ def test_every_task_trains_validates_predicts_and_exports_by_the_command_line(ta
     assert cli.main([task, "train", *small, f"project={tmp_path}", "name=run"]) == 0
     best = tmp_path / "run" / "weights" / "best.pt"
     assert len((tmp_path / "run" / "results.csv").read_text().splitlines()) == 2  # validated once
-    picture = next(datasets.pictures(task).glob("*.jpg"))
+    picture = next(datasets.validation_images(task).glob("*.jpg"))
     assert cli.main([task, "predict", f"model={best}", f"source={picture}", "imgsz=64", f"project={tmp_path}"]) == 0
     assert list(tmp_path.glob(f"predict*/{picture.name}"))
     file = YOLO(best).export(format="onnx", imgsz=64, simplify=False)

@@ -133,6 +133,6 @@ def _train_on_demo(added: dict[str, Any]) -> None:
     for weights in best:
         LOGGER.info(
             "\nNext, look at what it finds, and train on data of your own:\n"
-            f"    yolo-starnet predict model={weights} source={datasets.pictures(task)}\n"
+            f"    yolo-starnet predict model={weights} source={datasets.validation_images(task)}\n"
             f"    yolo-starnet train model={MODELS[task]} data={yours} epochs=100"
         )

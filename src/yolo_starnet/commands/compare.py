@@ -181,7 +181,7 @@ def _prepare(name: str, format: str, imgsz: int, batch: int, folder: Path) -> Ca
         if format:
             raise ConfigError("it is exported already; leave format= out")
         return Candidate(model, name, None, trained=True)
-    counted = figures.count(model.model, imgsz)
+    counted = figures.of_model(model.model, imgsz)
     trained = Path(name).suffix == ".pt"
     if not format:
         return Candidate(model, name, counted, trained)

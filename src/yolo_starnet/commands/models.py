@@ -49,8 +49,8 @@ def table(
     yield "".join([f"{'backbone':<16}", *(f"{s:>16}" for s in scales), "   pretrained"])
     model = {**model, **({"scales": {s: model["scales"][s] for s in scales}} if model.get("scales") else {})}
     for name in ("", *names):
-        on = graft.graft(model, strides.strides(model), name).model if name else model
-        cells = [f"{f.parameters / 1e6:.2f} / {f.gflops:.1f}" for f in figures.figures_by_scale(on, base.name).values()]
+        on = graft.graft(model, strides.of_rows(model), name).model if name else model
+        cells = [f"{f.parameters / 1e6:.2f} / {f.gflops:.1f}" for f in figures.by_scale(on, base.name).values()]
         weights = _pretrained(backbones[name]) if name else ""
         yield "".join([f"{name or '(stock)':<16}", *(f"{cell:>16}" for cell in cells), f"   {weights}"]).rstrip()
 

@@ -67,11 +67,11 @@ def _graft(given: Mapping[str, str]) -> None:
         near = difflib.get_close_matches(given["model"], names.stock_names(), n=3, cutoff=0)
         raise ConfigError(f"no model '{given['model']}', neither a file nor a stock YAML; the nearest are {near}")
     token = given.get("backbone", "starnet")
-    backbone, arguments = names.read(token, plugins.backbones())
+    backbone, arguments = names.parse_backbone(token, plugins.backbones())
     out = Path(given.get("out", names.name_of(base.stem, token)))
     if out.exists():
         raise ConfigError(f"{out} exists and is left as it is; give another name with out=")
-    text = names.grafted(base, backbone, arguments, figures=True)
+    text = names.grafted_yaml(base, backbone, arguments, figures=True)
     out.write_text(text, encoding="utf-8")
     print(text)
     name = out if "out" in given else names.name_of(Path(given["model"]).stem, token)  # with the scale that was given

@@ -57,23 +57,23 @@ class DataSet:
     keys: dict[str, Any] = field(default_factory=dict)
 
 
-def find(name: str) -> Path | None:
+def find_yaml(name: str) -> Path | None:
     """The YAML of the built-in set that `name` stands for; None where it is none, or that for classification.
 
     Ultralytics takes a folder there, see `find_folder`.
     """
     task = next((t for t, s in SETS.items() if name in {s.name, f"{s.name}.yaml"}), "classify")
-    return None if task == "classify" else dataset(task)
+    return None if task == "classify" else prepare(task)
 
 
 def find_folder(name: str) -> Path | None:
     """The folder of the built-in set for classification where `name` means it and no folder of the user's."""
     if name != SETS["classify"].name or Path(name).is_dir() or (Path(settings["datasets_dir"]) / name).is_dir():
         return None
-    return dataset("classify").parent
+    return prepare("classify").parent
 
 
-def dataset(task: str = "detect") -> Path:
+def prepare(task: str = "detect") -> Path:
     """Draw a set of `SETS` where Ultralytics keeps data sets, unless it is there, and return its YAML file.
 
     The same images and labels come out every time. Several processes may call it at once.
@@ -101,9 +101,9 @@ def dataset(task: str = "detect") -> Path:
     return file
 
 
-def pictures(task: str) -> Path:
+def validation_images(task: str) -> Path:
     """A folder of images that the set of a task keeps for validation."""
-    folder = dataset(task).parent
+    folder = prepare(task).parent
     return folder / "val" / CLASSES[-1] if task == "classify" else folder / "images" / "val"
 
 

@@ -28,24 +28,24 @@ class Figures(NamedTuple):
         return f"summary: {counts}, {self.gflops:.1f} GFLOPs"
 
 
-def figures(file: str | Path, kind: str = "YOLO") -> Figures:
+def of_file(file: str | Path, kind: str = "YOLO") -> Figures:
     """Build a model, as `YOLO(file)`, or another class of Ultralytics' that `kind` names, does, and count."""
     level = LOGGER.level
     LOGGER.setLevel(logging.ERROR)
     try:
         with torch.random.fork_rng(devices=[]):
             # Looked up only now: this module may be imported while Ultralytics itself is, before it has these.
-            return count(getattr(ultralytics, kind)(file).model)
+            return of_model(getattr(ultralytics, kind)(file).model)
     finally:
         LOGGER.setLevel(level)
 
 
-def count(model: Any, imgsz: int = 640) -> Figures:
+def of_model(model: Any, imgsz: int = 640) -> Figures:
     """The figures of a model of Ultralytics' for one image of `imgsz` x `imgsz` pixels."""
     return Figures(*model.info(imgsz=imgsz))
 
 
-def figures_by_scale(model: Mapping[str, Any], name: str) -> dict[str, Figures]:
+def by_scale(model: Mapping[str, Any], name: str) -> dict[str, Figures]:
     """The figures of a model dict at each of its scales; the key is '' where it has none.
 
     Args:
@@ -59,5 +59,5 @@ def figures_by_scale(model: Mapping[str, Any], name: str) -> dict[str, Figures]:
             file = Path(folder, name)
             only = {**model, **({"scales": {scale: constants}} if scale else {})}
             file.write_text(yaml.safe_dump(only), encoding="utf-8")
-            found[scale] = figures(file, kind)
+            found[scale] = of_file(file, kind)
     return found

@@ -62,7 +62,7 @@ def find(name: str, backbones: Collection[str]) -> Path | None:
         return None
     base = stock_file(stock)
     try:
-        backbone, arguments = read(token, backbones)
+        backbone, arguments = parse_backbone(token, backbones)
         if base is None:
             raise ConfigError(missing(stock, token))
     except ConfigError as error:
@@ -73,7 +73,7 @@ def find(name: str, backbones: Collection[str]) -> Path | None:
     releases = f"{ultralytics.__version__}-{_version()}"  # either may change what a graft comes to
     kept = USER_CONFIG_DIR / "yolo_starnet" / releases / shipped.name
     if not kept.is_file():
-        _write(kept, grafted(base, backbone, arguments))
+        _write(kept, grafted_yaml(base, backbone, arguments))
     return kept
 
 
@@ -91,7 +91,7 @@ def split(name: str, backbones: Collection[str]) -> tuple[str, str]:
     return name, ""
 
 
-def read(token: str, backbones: Collection[str]) -> tuple[str, Any]:
+def parse_backbone(token: str, backbones: Collection[str]) -> tuple[str, Any]:
     """What a backbone in a config name stands for: the name of a registered one and the arguments of its row.
 
     Raises:
@@ -129,7 +129,7 @@ def unscaled(name: str) -> str:
     return re.sub(r"(\d+)([nslmx])(.+)?$", r"\1\3", name)
 
 
-def grafted(base: Path, backbone: str, arguments: Any = (), figures: bool = False) -> str:
+def grafted_yaml(base: Path, backbone: str, arguments: Any = (), figures: bool = False) -> str:
     """The YAML text of a model on a backbone.
 
     Args:
@@ -144,11 +144,11 @@ def grafted(base: Path, backbone: str, arguments: Any = (), figures: bool = Fals
     text = base.read_text(encoding="utf-8")
     model = yaml.safe_load(text)
     try:
-        result = graft.graft(model, strides.strides(model), backbone, arguments)
+        result = graft.graft(model, strides.of_rows(model), backbone, arguments)
     except BackboneError as error:
         raise BackboneError(f"{base} cannot be put on '{backbone}': {error}") from error
     origin = f"{base.name} of Ultralytics {ultralytics.__version__} on {backbone}, by yolo-starnet graft"
-    found = measuring.figures_by_scale(result.model, unscaled(base.name)) if figures else {}
+    found = measuring.by_scale(result.model, unscaled(base.name)) if figures else {}
     return graft.write(text, result, origin, {scale: str(figure) for scale, figure in found.items()})
 
 

@@ -13,7 +13,7 @@ SIZE = 128
 """Height and width in pixels of the image that strides are measured on: up to P6/64, 2 x 2 cells are left."""
 
 
-def strides(model: Mapping[str, Any]) -> list[int | None]:
+def of_rows(model: Mapping[str, Any]) -> list[int | None]:
     """The stride in pixels of each row under `backbone:`, None where its output is no feature map.
 
     Args:

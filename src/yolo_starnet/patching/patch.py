@@ -175,7 +175,7 @@ def _patch_check_file() -> list[Undo]:
         try:
             return original(*args, **kwargs)
         except FileNotFoundError:
-            found = datasets.find(str(signature.bind(*args, **kwargs).arguments["file"]))
+            found = datasets.find_yaml(str(signature.bind(*args, **kwargs).arguments["file"]))
             if found is None:
                 raise
             return str(found)
