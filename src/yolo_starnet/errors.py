@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import textwrap
+from collections.abc import Iterable
 
 
 class YOLOStarNetError(Exception):
@@ -26,5 +28,24 @@ class PluginError(YOLOStarNetError):
 
 
 def brief(error: BaseException) -> str:
-    """An error of others in one line of at most some 300 characters."""
+    """The type and message of an error of other code, on one line of at most 300 characters."""
     return textwrap.shorten(f"{type(error).__name__}: {error}", 300, placeholder=" …")
+
+
+def nearest(name: str, known: Iterable[str], count: int = 3) -> str:
+    """The end of a message that suggests similar names: `"; did you mean 'Conv' or 'ConvBN'?"`.
+
+    Args:
+        name: The name that is not known, in any case.
+        known: The names to choose from.
+        count: The most names to suggest.
+
+    Returns:
+        Up to `count` names, the most similar first; the empty string where none is similar.
+    """
+    by_lower = {k.lower(): k for k in known}
+    similar = [f"'{by_lower[key]}'" for key in difflib.get_close_matches(name.lower(), by_lower, n=count)]
+    if not similar:
+        return ""
+    first, last = ", ".join(similar[:-1]), similar[-1]
+    return f"; did you mean {f'{first} or {last}' if first else last}?"
