@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 import timm
 import torch
-from test_imagenet import config
 from ultralytics import YOLO
 from ultralytics.nn import tasks
 
 from conftest import train
+from test_imagenet import config
 from yolo_starnet.errors import BackboneError
 
 KINDS = {
