@@ -1,4 +1,4 @@
-"""Fused levels on a CPU: oneDNN's operators in place of PyTorch's, and nothing else changes."""
+"""Fused levels on x86 CPUs: packed convolutions by oneDNN compute what PyTorch's compute."""
 
 import copy
 import pickle
@@ -7,23 +7,23 @@ import pytest
 import torch
 from torch import nn
 from ultralytics import YOLO
-from ultralytics.utils import DEFAULT_CFG_DICT
 
 from yolo_starnet.networks import onednn
 from yolo_starnet.networks.starnet import ConvBN, StarBlock, StarStage, StarStem
 from yolo_starnet.networks.starnet_fit import FitStem
 
-pytestmark = pytest.mark.skipif(not onednn.X86, reason="made for x86")
-LAST = torch.channels_last
+pytestmark = pytest.mark.skipif(not onednn.X86, reason="packed convolutions are for x86")
+CHANNELS_LAST = torch.channels_last
 
 
 @pytest.fixture
 def block() -> StarBlock:
-    """A block of 24 channels, folded as the stock `fuse()` does it."""
+    """A block of 24 channels, fused."""
     return fused(StarBlock(24))
 
 
 def fused(module: nn.Module) -> nn.Module:
+    """The module with random BatchNorm statistics, fused by the stock `fuse()`."""
     model = YOLO("yolo11n.yaml").model
     for norm in module.modules():
         if isinstance(norm, nn.BatchNorm2d):
@@ -34,27 +34,27 @@ def fused(module: nn.Module) -> nn.Module:
 
 
 def image(channels: int = 24, height: int = 20, width: int = 12, batch: int = 2) -> torch.Tensor:
-    return torch.randn(batch, channels, height, width).contiguous(memory_format=LAST)
+    return torch.randn(batch, channels, height, width).contiguous(memory_format=CHANNELS_LAST)
 
 
 @pytest.fixture
 def calls(monkeypatch) -> list[nn.Module]:
-    """The convolutions that ran packed."""
-    assert onednn._usable()  # which tries them
-    found: list[nn.Module] = []
+    """The convolutions that ran packed, in order."""
+    assert onednn.is_usable()  # so that no test compares PyTorch's operators with themselves
+    packed: list[nn.Module] = []
     convolve = onednn.convolve
 
     def listen(conv: nn.Conv2d, *args: object, **kwargs: object) -> torch.Tensor:
-        found.append(conv)
+        packed.append(conv)
         return convolve(conv, *args, **kwargs)
 
     monkeypatch.setattr(onednn, "convolve", listen)
-    return found
+    return packed
 
 
 @torch.no_grad()
 def plainly(module: nn.Module, x: torch.Tensor) -> torch.Tensor:
-    """What a module returns where the fast way is closed to it."""
+    """The result of a module by PyTorch's operators."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(onednn, "X86", False)
         return module(x)
@@ -65,14 +65,14 @@ def plainly(module: nn.Module, x: torch.Tensor) -> torch.Tensor:
 def test_a_stage_returns_the_same_to_five_digits(channels: int, mlp_ratio: int, calls: list[nn.Module]):
     stage, x = fused(StarStage(16, channels, 2, mlp_ratio)), image(16)
     with torch.no_grad():
-        found, expected = stage(x), plainly(stage, x)
+        result, expected = stage(x), plainly(stage, x)
     assert len(calls) == 1 + 2 * 5
-    assert (found - expected).abs().max() <= 1e-5 * expected.abs().max()
+    assert (result - expected).abs().max() <= 1e-5 * expected.abs().max()
 
 
 @pytest.mark.parametrize("stem", [StarStem, FitStem])
 def test_a_stem_returns_the_same(stem: type[StarStem], calls: list[nn.Module]):
-    module, x = fused(stem(3, 8)).to(memory_format=LAST), 9 * image(3, 64, 96)
+    module, x = fused(stem(3, 8)).to(memory_format=CHANNELS_LAST), 9 * image(3, 64, 96)
     with torch.no_grad():
         torch.testing.assert_close(module(x), plainly(module, x))
     assert len(calls) == 1
@@ -85,14 +85,26 @@ def test_an_activation_that_no_convolution_can_do_comes_after_it(calls: list[nn.
     assert not calls
 
 
-def test_images_of_other_sizes_and_batches_follow_one_another(block: StarBlock):
+def test_images_of_other_sizes_and_batches_follow_one_another(block: StarBlock, calls: list[nn.Module]):
+    images = [image(), image(height=7, width=9), image(batch=5), image()]
     with torch.no_grad():
-        for x in (image(), image(height=7, width=9), image(batch=5), image()):
+        for x in images:
             torch.testing.assert_close(block(x), plainly(block, x), rtol=1e-4, atol=1e-5)
+    assert len(calls) == len(images) * 5
+
+
+def test_every_convolution_of_a_fused_starnet_fit_but_the_stock_ones_runs_packed(calls: list[nn.Module]):
+    model = YOLO("yolo11n-starnet_fit.yaml").model.eval().fuse(verbose=False).to(memory_format=CHANNELS_LAST)
+    x = image(3, 96, 64, batch=1)
+    with torch.inference_mode():
+        result, expected = model(x)[0], plainly(model, x)[0]
+    assert set(calls) == {m.conv for m in model.modules() if isinstance(m, ConvBN)}
+    assert len(set(calls)) == len(calls)
+    assert (result - expected).abs().max() <= 1e-5 * expected.abs().max()
 
 
 @pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode], ids=["no_grad", "inference_mode"])
-def test_new_weights_are_taken_up(block: StarBlock, mode: type):
+def test_new_weights_are_taken_up(block: StarBlock, mode: type, calls: list[nn.Module]):
     x = image()
     with mode():
         block(x)
@@ -102,20 +114,28 @@ def test_new_weights_are_taken_up(block: StarBlock, mode: type):
     block.half().float()
     with mode():
         torch.testing.assert_close(block(x), plainly(block, x), rtol=1e-4, atol=1e-5)
+    assert len(calls) == 3 * 5
 
 
-def test_a_block_that_ran_is_copied_and_saved_as_before(block: StarBlock):
+def test_a_block_that_ran_is_copied_and_saved_as_before(block: StarBlock, calls: list[nn.Module]):
     x = image()
+    attributes, size = [sorted(vars(m)) for m in block.modules()], len(pickle.dumps(block))
     with torch.no_grad():
         before = block(x)
         for again in (copy.deepcopy(block), pickle.loads(pickle.dumps(block))):
             torch.testing.assert_close(again(x), before)
-    assert not [name for name in vars(block) if "laid" in name]
+    assert len(calls) == 3 * 5
+    assert [sorted(vars(m)) for m in block.modules()] == attributes
+    assert len(pickle.dumps(block)) == size
 
 
 @pytest.mark.parametrize("reason", ["gradient", "hook", "trace", "compile", "memory format", "dtype"])
 def test_plain_operators_are_used_where_the_fast_ones_cannot(block: StarBlock, reason: str, calls: list[nn.Module]):
     x = image()
+    with torch.no_grad():
+        block(x)
+    assert len(calls) == 5  # without the reason
+    calls.clear()
     if reason == "gradient":
         block(x).sum().backward()
         assert block.f1.weight.grad is not None
@@ -142,39 +162,21 @@ def test_a_torch_without_the_operators_falls_back(block: StarBlock, monkeypatch,
     def gone(*_: object) -> None:
         raise AttributeError("no such operator")
 
-    onednn._usable.cache_clear()
-    monkeypatch.setattr(onednn, "_lay_out", gone)
+    onednn.is_usable.cache_clear()
+    monkeypatch.setattr(onednn, "_pack", gone)
     try:
+        assert not onednn.is_usable()
+        calls.clear()  # those by which it found out
         x = image()
         with torch.no_grad():
             torch.testing.assert_close(block(x), plainly(block, x))
+        assert not calls
     finally:
-        onednn._usable.cache_clear()
+        onednn.is_usable.cache_clear()
 
 
 def test_gflops_of_a_fused_model_count_every_convolution():
     model = YOLO("yolo11n-starnet.yaml").model.eval()
     before = model.info()[3]
-    after = model.fuse().to(memory_format=LAST).info()[3]
+    after = model.fuse().to(memory_format=CHANNELS_LAST).info()[3]
     assert after == pytest.approx(before, rel=0.03)
-
-
-def test_training_on_a_cpu_puts_channels_side_by_side():
-    model = YOLO("yolo11n-starnet.yaml").model.train()
-    seen: list[torch.Tensor] = []
-    model.model[4].register_forward_hook(lambda m, i, o: seen.append(o))
-    model(torch.rand(2, 3, 64, 64))
-    assert seen[0].is_contiguous(memory_format=LAST)
-    assert not seen[0].is_contiguous()
-
-
-def test_predictions_follow_the_memory_format_that_ultralytics_chose():
-    image = torch.rand(1, 3, 96, 96)
-    seen: list[bool] = []
-    for chosen in (torch.contiguous_format, LAST):
-        model = YOLO("yolo11n-starnet.yaml").model.eval().to(memory_format=chosen)
-        model.model[3].register_forward_hook(lambda m, i, o: seen.append(o.is_contiguous(memory_format=LAST)))
-        with torch.no_grad():
-            model(image)
-    before_the_argument = "channels_last" not in DEFAULT_CFG_DICT
-    assert seen == [before_the_argument, True]

@@ -1,31 +1,35 @@
 """StarNet as five layers of a YOLO: one stem (P1/2) and four stages (P2/4 to P5/32).
 
-Source: Ma et al., "Rewrite the Stars", CVPR 2024 (arXiv 2403.19967). Parameters stand in the order and shapes of the
+Source: Ma et al., "Rewrite the Stars", CVPR 2024 (arXiv 2403.19967). Parameters have the order and shapes of the
 authors' `imagenet/starnet.py` and of timm's `timm/models/starnet.py`, so their weights map one to one.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from functools import partial
-from itertools import accumulate
+from itertools import pairwise
 from typing import NamedTuple, cast
 
 import torch
 from torch import nn
 from ultralytics.nn.modules import Conv
-from ultralytics.utils import DEFAULT_CFG_DICT
 
 from ..backbone import Backbone, Layer
 from ..hookspecs import hookimpl
-from . import imagenet, onednn
+from . import imagenet, memory, onednn
+from .options import check_common, check_positive, drop_path_rates, make_divisible
+
+STEM_CHANNELS = 32
+"""Channels of the stem at width 1.0."""
+DEFAULT_MLP_RATIO = 4
+"""Branch channels of a star block, in multiples of the block's channels."""
 
 
 class ConvBN(Conv):
-    """Convolution with bias, BatchNorm and, unless an activation is given, nothing else.
+    """Convolution with bias, then BatchNorm, then an activation if one is given.
 
-    It is an Ultralytics `Conv`, so that the stock `fuse()` folds its BatchNorm.
+    As an Ultralytics `Conv`, its BatchNorm is folded by the stock `fuse()`.
     """
 
     def __init__(self, c1: int, c2: int, k: int = 1, s: int = 1, g: int = 1, act: nn.Module | None = None) -> None:
@@ -34,37 +38,37 @@ class ConvBN(Conv):
         self.conv = nn.Conv2d(c1, c2, k, s, k // 2, groups=g)
 
     def forward_fuse(self, x: torch.Tensor) -> torch.Tensor:
-        """The convolution alone, once `fuse()` has folded the BatchNorm into it."""
+        """Run the convolution and the activation, after `fuse()` has folded the BatchNorm."""
         if type(self.act) in onednn.ACTIVATIONS and onednn.fits(x, self.conv):
             return onednn.convolve(self.conv, x, act=type(self.act))
         return super().forward_fuse(x)
 
 
 class StarStem(ConvBN):
-    """The first level: B x c1 x H x W to B x c2 x H/2 x W/2, at least 0 and at most 6."""
+    """The first level: B x c1 x H x W to B x c2 x H/2 x W/2, with values from 0 to 6."""
 
     def __init__(self, c1: int, c2: int) -> None:
         """Build a 3 x 3 convolution of stride 2 with BatchNorm and ReLU6."""
         super().__init__(c1, c2, 3, 2, act=nn.ReLU6())
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """B x c1 x H x W to B x c2 x H/2 x W/2; what follows keeps the memory format that this chooses."""
-        return super().forward(_arrange(x, self))
+        """Run the level in the memory format that is fastest for the levels after it."""
+        return super().forward(memory.arrange_image(x, self.conv.weight, self.training))
 
     def forward_fuse(self, x: torch.Tensor) -> torch.Tensor:
-        """The same once `fuse()` has folded the BatchNorm."""
-        return super().forward_fuse(_arrange(x, self))
+        """Do the same after `fuse()` has folded the BatchNorm."""
+        return super().forward_fuse(memory.arrange_image(x, self.conv.weight, self.training))
 
     @staticmethod
     def out_channels(c1: int, c2: int) -> int:
-        """The channels of what `StarStem(c1, c2)` returns."""
+        """Output channels of `StarStem(c1, c2)`."""
         return c2
 
 
 class DropPath(nn.Module):
-    """Stochastic depth: in training, zero a sample with a probability of `p` and scale the others to make up for it.
+    """Stochastic depth: in training, zero a sample with probability `p` and scale the others by 1 / (1 - p).
 
-    The same as timm's and torchvision's, whose import takes seconds, and in the allow-list of a restricted load.
+    timm and torchvision have the same layer, but take seconds to import, and a restricted load refuses theirs.
     """
 
     def __init__(self, p: float) -> None:
@@ -79,38 +83,46 @@ class DropPath(nn.Module):
         return x * kept / (1 - self.p)
 
 
+def plain_conv(c1: int, c2: int, k: int = 1, g: int = 1) -> nn.Module:
+    """A `k` x `k` convolution with bias in `g` groups that keeps the size of its input."""
+    return nn.Conv2d(c1, c2, k, padding=k // 2, groups=g)
+
+
 class StarBlock(nn.Module):
     """The star operation between two depthwise convolutions, with a residual: B x c x H x W to the same shape."""
 
-    def __init__(self, c: int, mlp_ratio: int = 4, drop_path: float = 0.0) -> None:
-        """Build a block whose two branches have `mlp_ratio * c` channels; `drop_path` is the rate of dropping it."""
+    build_conv: Callable[..., nn.Module] = staticmethod(plain_conv)
+    """Builds `f1`, `f2` and `dwconv2`. In the paper, no BatchNorm follows them."""
+
+    def __init__(self, c: int, mlp_ratio: int = DEFAULT_MLP_RATIO, drop_path: float = 0.0) -> None:
+        """Build a block with `mlp_ratio * c` channels in each branch, dropped at the rate of `drop_path`."""
         super().__init__()
         hidden = mlp_ratio * c
         self.dwconv = ConvBN(c, c, 7, g=c)
-        self.f1: nn.Module = nn.Conv2d(c, hidden, 1)
-        self.f2: nn.Module = nn.Conv2d(c, hidden, 1)
+        self.f1 = self.build_conv(c, hidden)
+        self.f2 = self.build_conv(c, hidden)
         self.g = ConvBN(hidden, c)
-        self.dwconv2: nn.Module = nn.Conv2d(c, c, 7, padding=3, groups=c)
+        self.dwconv2 = self.build_conv(c, c, 7, g=c)
         self.act = nn.ReLU6()
         self.drop_path = DropPath(drop_path) if drop_path else nn.Identity()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Add to `x` what the star operation finds in it."""
-        if not hasattr(self.g, "bn"):  # fused
-            layers = (self.dwconv, self.f1, self.f2, self.g, self.dwconv2)
-            dwconv, f1, f2, g, dwconv2 = (_convolution(layer) for layer in layers)
-            if onednn.fits(x, dwconv, f1, f2, g, dwconv2):
-                y = onednn.convolve(dwconv, x)
-                y = onednn.convolve(f2, y, times=onednn.convolve(f1, y, act=nn.ReLU6))
-                return onednn.convolve(dwconv2, onednn.convolve(g, y), plus=x)
+        """Compute x + dwconv2(g(act(f1(y)) * f2(y))), where y = dwconv(x)."""
+        if self._runs_packed(x):
+            return onednn.star_block(x, *self._convolutions())
         y = self.dwconv(x)
-        # A tracer that records with gradients and checks without, as NCNN's pnnx does, must find the same graph.
-        if torch.is_grad_enabled() or torch.jit.is_tracing():
-            y = self.act(self.f1(y)) * self.f2(y)
-            return x + self.drop_path(self.dwconv2(self.g(y)))
-        # In place: on a CPU, fetching memory for another map takes longer than the sum or product itself.
-        y = self.act(self.f1(y)).mul_(self.f2(y))
-        return self.drop_path(self.dwconv2(self.g(y))).add_(x)
+        y = memory.multiply(self.act(self.f1(y)), self.f2(y))
+        y = self.dwconv2(self.g(y))
+        return memory.add(x, self.drop_path(y))
+
+    def _runs_packed(self, x: torch.Tensor) -> bool:
+        """Whether `fuse()` has folded the BatchNorms and oneDNN can run the block on `x`."""
+        return not hasattr(self.g, "bn") and onednn.fits(x, *self._convolutions())
+
+    def _convolutions(self) -> list[nn.Conv2d]:
+        """The bare convolutions, in the order in which `onednn.star_block` takes them."""
+        layers = (self.dwconv, self.f1, self.f2, self.g, self.dwconv2)
+        return [cast(nn.Conv2d, layer.conv if isinstance(layer, ConvBN) else layer) for layer in layers]
 
 
 class StarStage(nn.Sequential):
@@ -118,23 +130,34 @@ class StarStage(nn.Sequential):
 
     block = StarBlock
 
-    def __init__(self, c1: int, c2: int, depth: int, mlp_ratio: int = 4, drop_path: Sequence[float] = ()) -> None:
-        """Build a 3 x 3 convolution of stride 2 and `depth` blocks; `drop_path` holds a rate for each, or nothing."""
+    def __init__(
+        self, c1: int, c2: int, depth: int, mlp_ratio: int = DEFAULT_MLP_RATIO, drop_path: Sequence[float] = ()
+    ) -> None:
+        """Build a 3 x 3 convolution of stride 2 and `depth` blocks; `drop_path` has a rate for each block, or none."""
         rates = drop_path or [0.0] * depth
         super().__init__(ConvBN(c1, c2, 3, 2), *(self.block(c2, mlp_ratio, rate) for rate in rates))
 
     @staticmethod
     def out_channels(c1: int, c2: int, *_: object) -> int:
-        """The channels of what `StarStage(c1, c2, …)` returns."""
+        """Output channels of `StarStage(c1, c2, …)`."""
         return c2
+
+    @classmethod
+    def layer(cls, c1: int, c2: int, depth: int, mlp_ratio: int, drop_path: list[float]) -> Layer:
+        """The layer that builds this stage. It has no argument for the rates if there are none, as models print it."""
+        args = (c1, c2, depth, mlp_ratio)
+        return Layer(cls, (*args, drop_path) if drop_path else args)
 
 
 class Variant(NamedTuple):
-    """One line of the paper's table: channels at P2, blocks per stage, widening inside a block."""
+    """One line of the paper's table of networks."""
 
     base: int
+    """Channels at P2, which double at each further level."""
     depths: tuple[int, int, int, int]
+    """Blocks at P2 to P5."""
     mlp_ratio: int
+    """Branch channels of a star block, in multiples of the block's channels."""
     published: bool = True
     """Whether there are ImageNet weights."""
 
@@ -148,7 +171,6 @@ VARIANTS = {
     "starnet_s100": Variant(20, (1, 2, 4, 1), 4, published=False),
     "starnet_s150": Variant(24, (1, 2, 4, 2), 3, published=False),
 }
-STEM_CHANNELS = 32
 
 
 def levels(
@@ -164,11 +186,11 @@ def levels(
     """The five layers of a variant.
 
     Args:
-        variant: Its channels, blocks and widening.
+        variant: Its channels, blocks and branch width.
         in_channels: Channels of the image.
         depth: Accepted and without effect, as in the reference code.
-        width: Factor on every channel count, rounded to multiples of 8; 1.0 is the published network, not rounded.
-        mlp_ratio: Widening inside a block; the variant's own unless given.
+        width: Factor on all channels, which are rounded to multiples of 8; 1.0 is the published network, not rounded.
+        mlp_ratio: Branch channels of a star block, in multiples of the block's; the variant's unless given.
         drop_path_rate: Rate of dropping the last block; the rates rise linearly from 0 at the first.
         pretrained: Whether the layers will get ImageNet weights, or the path of a file with them.
 
@@ -176,47 +198,35 @@ def levels(
         Layers of strides 2, 4, 8, 16 and 32.
 
     Raises:
-        ValueError: An option is out of range or not a number, or there can be no weights for the network asked for.
+        ValueError: An option is out of range or not a number, or no weights can fit this network.
     """
-    check("depth", depth, "a number above 0", lambda v: v > 0)
     ratio = variant.mlp_ratio if mlp_ratio is None else mlp_ratio
-    check_shared(width, drop_path_rate, ratio)
+    check_positive("depth", depth)
+    check_common(width, drop_path_rate, ratio)
     if pretrained:
         _check_weights(variant, pretrained, width, ratio)
 
-    base, c1 = (c if width == 1 else make_divisible(int(c * width)) for c in (variant.base, STEM_CHANNELS))
-    layers = [Layer(StarStem, (in_channels, c1))]
-    for stage, (repeats, rates) in enumerate(zip(variant.depths, drop_path_rates(drop_path_rate, variant.depths))):
-        c2 = base * 2**stage
-        layers.append(Layer(StarStage, (c1, c2, repeats, int(ratio), *rates)))
-        c1 = c2
-    return layers
+    stem, base = (c if width == 1 else make_divisible(int(c * width)) for c in (STEM_CHANNELS, variant.base))
+    channels = [stem, base, 2 * base, 4 * base, 8 * base]
+    rates = drop_path_rates(drop_path_rate, variant.depths)
+    stages = [
+        StarStage.layer(c1, c2, blocks, int(ratio), dropped)
+        for (c1, c2), blocks, dropped in zip(pairwise(channels), variant.depths, rates)
+    ]
+    return [Layer(StarStem, (in_channels, stem)), *stages]
 
 
-def drop_path_rates(last: float, depths: Sequence[int]) -> list[list[list[float]]]:
-    """For each stage its argument `drop_path`, of rates that rise linearly over blocks from 0 to `last`, or nothing."""
-    rates = [last * i / max(sum(depths) - 1, 1) for i in range(sum(depths))]
-    ends = list(accumulate(depths))
-    return [[rates[end - depth : end]] if last else [] for end, depth in zip(ends, depths)]
-
-
-def _convolution(layer: nn.Module) -> nn.Conv2d:
-    return cast(nn.Conv2d, layer.conv if isinstance(layer, ConvBN) else layer)
-
-
-def _arrange(x: torch.Tensor, stem: ConvBN) -> torch.Tensor:
-    """Put an image's channels side by side where that makes every layer after it faster.
-
-    Depthwise layers on x86 CPUs take about half the time so, forward and backward. Recent releases have an argument
-    `channels_last`, which decides for predictions, by the memory format of the weights, but not for training on a CPU.
-    """
-    chosen = stem.conv.weight.is_contiguous(memory_format=torch.channels_last)
-    ours = stem.training or "channels_last" not in DEFAULT_CFG_DICT
-    if not (chosen or ours) or not onednn.X86 or x.device.type != "cpu":
-        return x
-    if torch.jit.is_tracing() or torch.compiler.is_compiling():
-        return x
-    return x.contiguous(memory_format=torch.channels_last)
+def _check_weights(variant: Variant, pretrained: object, width: float, ratio: float) -> None:
+    """Refuse to load weights where none can fit, before anything is built or fetched."""
+    fits = "weights fit only the published network, {width: 1.0, pretrained: …}"
+    if width != 1:
+        raise ValueError(f"{fits}; found width {width:g}, from the row or, if the row has none, from the model's scale")
+    if ratio != variant.mlp_ratio:
+        raise ValueError(f"{fits}; found mlp_ratio {ratio}, expected {variant.mlp_ratio}; remove it from the row")
+    if pretrained is True and not variant.published:
+        names = ", ".join(name for name, v in VARIANTS.items() if v.published)
+        raise ValueError(f"no weights are published for this variant, only for {names}; give the path of a file")
+    imagenet.overlay(pretrained)
 
 
 @hookimpl
@@ -225,36 +235,3 @@ def register_backbones(register: Callable[[Backbone], None]) -> None:
     for name, variant in VARIANTS.items():
         load_weights = partial(imagenet.load, name)
         register(Backbone(name, partial(levels, variant), (StarStem, StarStage), load_weights=load_weights))
-
-
-def check(option: str, value: object, expected: str, fits: Callable[[float], bool]) -> None:
-    """Raise `ValueError` unless the value of an option is a number that `fits`."""
-    number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-    if not number or not fits(value):  # type: ignore[arg-type]  # a number by now
-        raise ValueError(f"{option} must be {expected}, found {value!r}")
-
-
-def check_shared(width: object, drop_path_rate: object, mlp_ratio: object) -> None:
-    """Raise `ValueError` unless the options that every StarNet has are in range."""
-    check("width", width, "a number above 0", lambda v: v > 0)
-    check("drop_path_rate", drop_path_rate, "a number from 0 up to, but not, 1", lambda v: 0 <= v < 1)
-    check("mlp_ratio", mlp_ratio, "a whole number from 1 up", lambda v: v >= 1 and v == int(v))
-
-
-def _check_weights(variant: Variant, pretrained: object, width: float, ratio: float) -> None:
-    """Refuse to ask for weights where none can fit, before anything is built or fetched."""
-    fits = "weights fit only the published network, {width: 1.0, pretrained: …}"
-    if width != 1:
-        raise ValueError(f"{fits}; found width {width:g}, of the row or, where it gives none, of the model's scale")
-    if ratio != variant.mlp_ratio:
-        raise ValueError(f"{fits}; found mlp_ratio {ratio}, which is {variant.mlp_ratio} there")
-    if pretrained is True and not variant.published:
-        names = ", ".join(name for name, v in VARIANTS.items() if v.published)
-        raise ValueError(f"no weights are published for this variant, only for {names}; give the path of a file")
-    imagenet.overlay(pretrained)
-
-
-def make_divisible(value: int, divisor: int = 8) -> int:
-    """Round half up to a multiple of `divisor`, at least `divisor`, and one more when that loses over 10 %."""
-    rounded = max(divisor, (value + divisor // 2) // divisor * divisor)
-    return rounded + divisor if rounded < 0.9 * value else rounded

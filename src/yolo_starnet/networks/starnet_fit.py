@@ -1,26 +1,34 @@
 """`starnet_fit`: star blocks at the deep levels only, fitted to YOLO's necks and to Ultralytics' recipes.
 
-It differs from the paper's network (`starnet.py`) in four ways: P1 to P3, where small objects are found and where star
-blocks learn slowly, have YOLO11's convolutions; more channels and fewer blocks; a BatchNorm after every convolution,
-which `fuse()` folds; and initial weights that learn at Ultralytics' default learning rate. docs/accuracy.md tells why.
+It differs from the paper's network (`starnet.py`) in four ways:
+
+- P1 to P3, where small objects are found and star blocks learn slowly, have YOLO11's convolutions.
+- It has more channels and fewer blocks.
+- A BatchNorm, which `fuse()` folds, follows every convolution.
+- Its initial weights learn at Ultralytics' default learning rate.
+
+docs/accuracy.md gives the reasons.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 from torch import nn
 from ultralytics.nn.modules import Bottleneck, C2f, Conv
 
 from ..backbone import Backbone, Layer
 from ..hookspecs import hookimpl
-from .starnet import ConvBN, StarBlock, StarStage, StarStem, check, check_shared, drop_path_rates, make_divisible
+from .options import check_common, drop_path_rates, make_divisible, whole, whole_per_stage
+from .starnet import ConvBN, StarBlock, StarStage, StarStem
 
 SHRINK = 3.0
-"""What PyTorch's initial weights of every convolution are divided by.
+"""Divisor of PyTorch's initial weights of every convolution.
 
-The BatchNorm after it undoes that, so that the network computes the same; but a step of a given size turns such weights
-by so much more, which backbones as narrow as these need to learn from scratch at Ultralytics' default learning rate.
+The BatchNorm after the convolution undoes it, so the network computes the same. But a step of a given size turns
+smaller weights further. Networks as narrow as these need that to learn from scratch at Ultralytics' default learning
+rate.
 """
 BIAS_STD = 0.5
 """Standard deviation of the initial biases of the BatchNorms.
@@ -28,9 +36,20 @@ BIAS_STD = 0.5
 They decide where each channel's activation sets in. From PyTorch's zeros, the default learning rate moves them by a few
 hundredths in a whole training; where `warmup_bias_lr` is 0.1, a training ends with biases of this size.
 """
-DIMS, STEM, DEPTHS, MLP_RATIO, FIRST_STAR_LEVEL = (64, 64, 128, 192), 16, (0, 1, 1, 1), 2, 4
-"""Channels at P2 to P5 and at P1, at a width of 0.25, that of scale n; blocks per level; the widening inside a star
-block; the first level with star blocks."""
+BASE_WIDTH = 0.25
+"""The width of `STEM` and `DIMS`, that of scale n."""
+STEM = 16
+"""Channels at P1 at the base width."""
+DIMS = (64, 64, 128, 192)
+"""Channels at P2 to P5 at the base width."""
+MAX_CHANNELS = 448
+"""The most channels of a level up to a width of 1.0, that of scale l; in proportion to the width beyond it."""
+DEPTHS = (0, 1, 1, 1)
+"""Blocks at P2 to P5."""
+MLP_RATIO = 2
+"""Branch channels of a star block, in multiples of the block's channels."""
+FIRST_STAR_LEVEL = 4
+"""The first level with star blocks, P4."""
 
 
 class FitStem(StarStem):
@@ -50,8 +69,11 @@ class CSP(C2f):
     """
 
     def __init__(self, c: int, depth: int) -> None:
-        """Build a block of `depth` bottlenecks of c / 2 channels."""
-        super().__init__(c, c, depth)
+        """Build a block of `depth` bottlenecks, which have c / 2 channels outside and c / 4 inside."""
+        nn.Module.__init__(self)  # C2f would build wider bottlenecks
+        self.c = c // 2
+        self.cv1 = Conv(c, 2 * self.c)
+        self.cv2 = Conv((2 + depth) * self.c, c)
         self.m = nn.ModuleList(Bottleneck(self.c, self.c) for _ in range(depth))
 
 
@@ -59,24 +81,20 @@ class ConvStage(nn.Sequential):
     """One level without star blocks: B x c1 x H x W to B x c2 x H/2 x W/2."""
 
     def __init__(self, c1: int, c2: int, depth: int) -> None:
-        """Build a 3 x 3 convolution of stride 2 with SiLU and, unless `depth` is 0, a CSP of as many bottlenecks."""
+        """Build a 3 x 3 convolution of stride 2 with SiLU and, unless `depth` is 0, a CSP of `depth` bottlenecks."""
         super().__init__(ConvBN(c1, c2, 3, 2, act=nn.SiLU()), *([CSP(c2, depth)] if depth else []))
         _prepare(self)
 
     @staticmethod
     def out_channels(c1: int, c2: int, depth: int) -> int:
-        """The channels of what `ConvStage(c1, c2, depth)` returns."""
+        """Output channels of `ConvStage(c1, c2, depth)`."""
         return c2
 
 
 class FitBlock(StarBlock):
     """A star block with a BatchNorm after each convolution, folded by `fuse()`: B x c x H x W to the same shape."""
 
-    def __init__(self, c: int, mlp_ratio: int = MLP_RATIO, drop_path: float = 0.0) -> None:
-        """Build a block whose two branches have `mlp_ratio * c` channels; `drop_path` is the rate of dropping it."""
-        super().__init__(c, mlp_ratio, drop_path)
-        hidden = mlp_ratio * c
-        self.f1, self.f2, self.dwconv2 = ConvBN(c, hidden), ConvBN(c, hidden), ConvBN(c, c, 7, g=c)
+    build_conv = ConvBN
 
 
 class FitStage(StarStage):
@@ -87,7 +105,7 @@ class FitStage(StarStage):
     def __init__(
         self, c1: int, c2: int, depth: int, mlp_ratio: int = MLP_RATIO, drop_path: Sequence[float] = ()
     ) -> None:
-        """Build a 3 x 3 convolution of stride 2 and `depth` blocks; `drop_path` holds a rate for each, or nothing."""
+        """Build a 3 x 3 convolution of stride 2 and `depth` blocks; `drop_path` has a rate for each block, or none."""
         super().__init__(c1, c2, depth, mlp_ratio, drop_path)
         _prepare(self)
 
@@ -106,10 +124,10 @@ def levels(
 
     Args:
         in_channels: Channels of the image.
-        width: Factor on the channels, 0.25 at scale n; 448 * max(width, 1) is the most.
+        width: Factor on the channels, 0.25 at scale n; no level has more than 448 * max(width, 1).
         dims: Channels at P2 to P5, in place of those by width; `width` still decides the stem's.
         depths: Blocks at P2 to P5.
-        mlp_ratio: Widening inside a star block.
+        mlp_ratio: Branch channels of a star block, in multiples of the block's.
         drop_path_rate: Rate of dropping the last star block; the rates rise linearly from 0 at the first.
         first_star_level: The first level with star blocks, 2 to 5; 6 is a network without.
 
@@ -117,40 +135,31 @@ def levels(
         Layers of strides 2, 4, 8, 16 and 32.
 
     Raises:
-        ValueError: An option is out of range, not a number, or not one for each of the four stages.
+        ValueError: An option is out of range, not a number, or not one number for each of the four stages.
     """
-    check_shared(width, drop_path_rate, mlp_ratio)
-    whole = "a whole number from 2 to 6"
-    check("first_star_level", first_star_level, whole, lambda v: 2 <= v <= 6 and v == int(v))
-    _check_four("dims", DIMS if dims is None else dims, 1)
-    _check_four("depths", depths, 0)
-    most = int(448 * max(width, 1))
-    channels = dims or [min(make_divisible(int(c * width * 4)), most) for c in DIMS]
-    first = int(first_star_level) - 2
-    rates = drop_path_rates(drop_path_rate, [0] * first + list(depths[first:]))
-    c1 = make_divisible(int(STEM * width * 4))
-    layers = [Layer(FitStem, (in_channels, c1))]
-    for i, (c2, depth) in enumerate(zip(channels, depths)):
-        stars = Layer(FitStage, (c1, c2, depth, int(mlp_ratio), *rates[i]))
-        layers.append(stars if i >= first else Layer(ConvStage, (c1, c2, depth)))
-        c1 = c2
+    check_common(width, drop_path_rate, mlp_ratio)
+    first_star_stage = whole("first_star_level", first_star_level, 2, 6) - 2
+    stem, *scaled = (make_divisible(int(c * width / BASE_WIDTH)) for c in (STEM, *DIMS))
+    most = int(MAX_CHANNELS * max(width, 1))
+    channels = [stem, *whole_per_stage("dims", [min(c, most) for c in scaled] if dims is None else dims, 1)]
+    blocks = whole_per_stage("depths", depths, 0)
+    rates = drop_path_rates(drop_path_rate, [0] * first_star_stage + blocks[first_star_stage:])
+    layers = [Layer(FitStem, (in_channels, stem))]
+    for stage, (c1, c2) in enumerate(pairwise(channels)):
+        if stage < first_star_stage:
+            layers.append(Layer(ConvStage, (c1, c2, blocks[stage])))
+        else:
+            layers.append(FitStage.layer(c1, c2, blocks[stage], int(mlp_ratio), rates[stage]))
     return layers
 
 
 def _prepare(level: nn.Module) -> None:
-    """Set a level's initial values, and drop the biases of its convolutions, which a BatchNorm takes away."""
+    """Set the initial values of a level, and remove the biases of its convolutions, which a BatchNorm cancels."""
     for layer in level.modules():
         if isinstance(layer, Conv):
             layer.conv.bias = None
             layer.conv.weight.data /= SHRINK
             nn.init.normal_(layer.bn.bias, std=BIAS_STD)
-
-
-def _check_four(option: str, values: object, least: int) -> None:
-    if not isinstance(values, Sequence) or len(values) != 4:
-        raise ValueError(f"{option} must be four whole numbers, for P2 to P5, found {values!r}")
-    for value in values:
-        check(option, value, f"whole numbers from {least} up", lambda v: v >= least and v == int(v))
 
 
 @hookimpl

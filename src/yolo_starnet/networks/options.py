@@ -1,0 +1,70 @@
+"""Options that all StarNets share: range checks, channels by width and rates of stochastic depth."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import accumulate
+from typing import TypeGuard
+
+
+def check_common(width: object, drop_path_rate: object, mlp_ratio: object) -> None:
+    """Check the three options that every StarNet has.
+
+    Raises:
+        ValueError: An option is not a number or out of range.
+    """
+    check_positive("width", width)
+    if not _is_number(drop_path_rate) or not 0 <= drop_path_rate < 1:
+        raise ValueError(f"drop_path_rate must be a number of at least 0 and below 1, found {drop_path_rate!r}")
+    whole("mlp_ratio", mlp_ratio, 1)
+
+
+def check_positive(option: str, value: object) -> None:
+    """Raise `ValueError` unless the value of an option is a number above 0."""
+    if not _is_number(value) or value <= 0:
+        raise ValueError(f"{option} must be a number above 0, found {value!r}")
+
+
+def whole(option: str, value: object, least: int, most: float = math.inf) -> int:
+    """The value of an option, a whole number from `least` to `most`; `ValueError` for any other."""
+    if not _is_number(value) or value != int(value) or not least <= value <= most:
+        limits = f"from {least} up" if most == math.inf else f"from {least} to {most}"
+        raise ValueError(f"{option} must be a whole number {limits}, found {value!r}")
+    return int(value)
+
+
+def whole_per_stage(option: str, values: object, least: int) -> list[int]:
+    """The values of an option, one whole number from `least` up for each of the four stages; else `ValueError`."""
+    if not isinstance(values, Sequence) or len(values) != 4:
+        raise ValueError(f"{option} must be four whole numbers, for P2 to P5, found {values!r}")
+    return [whole(f"{option}[{i}]", value, least) for i, value in enumerate(values)]
+
+
+def drop_path_rates(last: float, depths: Sequence[int]) -> list[list[float]]:
+    """Rates of stochastic depth, which rise linearly over all blocks from 0 at the first to `last`.
+
+    Args:
+        last: Rate of the last block.
+        depths: Blocks per stage.
+
+    Returns:
+        The rates of each stage, one per block; no rates at all where `last` is 0.
+    """
+    if not last:
+        return [[] for _ in depths]
+    rates = [last * i / max(sum(depths) - 1, 1) for i in range(sum(depths))]
+    return [rates[end - depth : end] for end, depth in zip(accumulate(depths), depths)]
+
+
+def make_divisible(value: int, divisor: int = 8) -> int:
+    """Round half up to a multiple of `divisor` that is not below `divisor` nor below 90 % of `value`.
+
+    Source: `_make_divisible` of the MobileNets, as in the reference code.
+    """
+    rounded = max(divisor, (value + divisor // 2) // divisor * divisor)
+    return rounded + divisor if rounded < 0.9 * value else rounded
+
+
+def _is_number(value: object) -> TypeGuard[float]:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
