@@ -73,7 +73,7 @@ def test_a_model_without_a_backbone_row_is_returned_as_it_is():
         ([-1, 1, "starnet_s1", [0.5, True]], "width must be .* found True"),
         ([-1, 1, "starnet_s1", [0.5, None]], "width must be .* found None"),
         ([-1, 1, "starnet_s1", {"widht": 1.0}], "unknown option 'widht'; 'starnet_s1' takes depth, width, mlp_ratio"),
-        ([-1, 1, "starnet_s1", {"drop_path_rate": 1}], "drop_path_rate must be a number from 0 up to, but not, 1"),
+        ([-1, 1, "starnet_s1", {"drop_path_rate": 1}], "drop_path_rate must be a number of at least 0 and below 1"),
         ([-1, 1, "starnet_s1", {"mlp_ratio": 2.5}], "mlp_ratio must be a whole number"),
         ([-1, 1, "starnet_s1", [0.25]], r"args must be \[\], \[depth, width\] or .* found 1 arguments"),
         ([-1, 1, "starnet_s1", [0.5, 0.25, 3]], "found 3 arguments"),

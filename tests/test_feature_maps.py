@@ -1,5 +1,6 @@
 """Any module that returns its feature maps as a list, as a backbone."""
 
+import functools
 import itertools
 from pathlib import Path
 from typing import Any
@@ -103,6 +104,35 @@ def test_a_module_takes_the_same_indices_as_every_backbone(name: str, args: dict
         assert layers[index](maps).shape[2:] == (64 >> index + 1, 96 >> index + 1)
 
 
+@pytest.mark.parametrize(
+    ("module", "options", "required", "takes_any"),
+    [
+        (Net, ("first", "width", "lie", "stem"), (), False),
+        (functools.partial(Net, first=1), ("first", "width", "lie", "stem"), (), False),
+        (Silent, (), (), False),
+        (lambda channels, a, *more, b=1, **others: Net(channels), ("a", "b"), ("a",), True),
+    ],
+    ids=["class", "partial", "no options", "function"],
+)
+def test_the_parameters_after_the_first_are_the_options(
+    module: Any, options: tuple[str, ...], required: tuple[str, ...], takes_any: bool
+):
+    backbone = Backbone.of_module("mine", module)
+    assert backbone.options == options
+    assert backbone.required == required
+    assert backbone.takes_any == takes_any
+
+
+def test_options_are_read_from_another_callable_if_one_is_given():
+    def build(in_channels: int, helper: int = 1, *, width: float, **options: Any) -> list[Any]:
+        return []
+
+    backbone = Backbone("mine", build, ())
+    assert (backbone.options, backbone.required, backbone.takes_any) == (("width",), ("width",), True)
+    backbone = Backbone("mine", build, (), options_of=Net)
+    assert (backbone.options, backbone.required, backbone.takes_any) == (("first", "width", "lie", "stem"), (), False)
+
+
 def test_the_width_follows_the_scale_where_the_module_takes_one(tmp_path: Path):
     model = YOLO(config(tmp_path, "net", {})).model
     assert model.model[0].net.width_list == [4, 6, 8, 10]
@@ -142,7 +172,11 @@ def test_a_module_stays_as_its_author_set_it_and_its_maps_are_not_overwritten(tm
         ("net", {"first": 4}, r"strides 16, 32, expected 8, 16 and 32"),
         ("silent", {}, "Silent has neither 'width_list' nor 'feature_info'"),
         ("last", {}, r"Last returned a tensor of shape \(1, 10, 3, 4\), expected a list of tensors"),
-        ("fixed", {}, r"Fixed fails on an image of 96 x 128 pixels \(H x W\), .*: AssertionError: wrong size"),
+        (
+            "fixed",
+            {},
+            r"Fixed fails on an image of 96 x 128 .*accept every .* multiple of 32: AssertionError: wrong size",
+        ),
         ("net", {"first": "two"}, "Net cannot be built: TypeError"),
         ("net", {"frist": 2}, "unknown option 'frist'; 'net' takes first, width, lie, stem"),
     ],

@@ -111,13 +111,13 @@ def test_the_levels_of_a_fresh_detector_equal_timms_before_and_after_fuse(
     [
         ("starnet_s1", {}, "fit only the published network, {width: 1.0, .*; found width 0.25, .* the model's scale"),
         ("starnet_s1", {"width": 0.5}, "found width 0.5"),
-        ("starnet_s1", {"width": 1.0, "mlp_ratio": 3}, "found mlp_ratio 3, which is 4 there"),
+        ("starnet_s1", {"width": 1.0, "mlp_ratio": 3}, "found mlp_ratio 3, expected 4; remove it"),
         (
             "starnet_s050",
             {"width": 1.0},
             "no weights are published .*, only for starnet_s1, .*, starnet_s4; give the path",
         ),
-        ("starnet_s1", {"width": 1.0, "pretrained": "gone.pth"}, "there is no file 'gone.pth'"),
+        ("starnet_s1", {"width": 1.0, "pretrained": "gone.pth"}, "there is no file '.*gone.pth'; give the path"),
         (
             "starnet_s1",
             {"width": 1.0, "pretrained": 7},

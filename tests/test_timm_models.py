@@ -68,20 +68,23 @@ def test_weights_come_from_a_file_once_and_features_equal_timms(tmp_path: Path):
     ("args", "message"),
     [
         ({}, "option 'model' is missing"),
-        ({"model": "resnet19"}, "timm .* has no model 'resnet19'; there are .*'resnet18'"),
+        ({"model": "resnet19"}, "timm .* has no model 'resnet19'; did you mean .*'resnet18'"),
         (
             {"model": "vit_tiny_patch16_224"},
             "vit_tiny_patch16_224 has feature maps of strides 16, expected 8, 16 and 32",
         ),
         ({"model": "levit_128s"}, "levit_128s has feature maps of strides 16, 32, 64, expected 8, 16 and 32"),
-        ({"model": "coat_tiny"}, r"coat_tiny fails on an image of 96 x 128 pixels .*doesn't match model \(224\)"),
+        (
+            {"model": "coat_tiny"},
+            r"coat_tiny fails on an image of 96 x 128 pixels .*doesn't match model \(224\)",
+        ),
         ({"model": "mvitv2_tiny"}, "mvitv2_tiny fails on an image of 320 x 256 pixels .*out of bounds"),
         ({"model": "resnet18", "colour": 1}, "timm cannot create resnet18: TypeError: .* argument 'colour'"),
         (
             {"model": "resnet18", "out_indices": [1, 2]},
             "resnet18 has feature maps of strides 4, 8, expected 8, 16 and 32",
         ),
-        ({"model": "resnet18", "pretrained": "gone.pth"}, "pretrained: there is no file 'gone.pth'"),
+        ({"model": "resnet18", "pretrained": "gone.pth"}, "pretrained: there is no file '.*gone.pth'; give the path"),
     ],
     ids=[
         "no model",

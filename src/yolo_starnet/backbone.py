@@ -1,7 +1,8 @@
-"""Backbone and Layer: the vocabulary that plugins are written in."""
+"""Backbone and Layer: the two classes that a plugin is written with."""
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,12 +15,13 @@ from . import feature_maps
 
 @dataclass(frozen=True)
 class Layer:
-    """One layer of an expanded backbone: `module(*args)`, fed by the layer before it or by `source`.
+    """One layer of a backbone: `module(*args)`.
 
     Attributes:
-        module: A class with a static method `out_channels(*args) -> int`, the channels of what `module(*args)` returns.
-        args: Its positional arguments, all of them, input channels included.
-        source: The row's `from`: -1, or the index of an earlier layer of the backbone.
+        module: A class with a static method `out_channels(*args) -> int`, the output channels of `module(*args)`.
+        args: All of its positional arguments, input channels included.
+        source: Where its input comes from, the row's `from`: -1 for the layer before it, or the index of an earlier
+            layer of the backbone.
     """
 
     module: type[nn.Module]
@@ -28,7 +30,7 @@ class Layer:
 
     @property
     def channels(self) -> int:
-        """Output channels, as `module` answers for `args`; zero where the layer returns no feature map."""
+        """Output channels; zero if the layer returns no feature map."""
         return int(self.module.out_channels(*self.args))  # type: ignore[attr-defined]  # checked when registered
 
 
@@ -38,14 +40,16 @@ class Backbone:
 
     Attributes:
         name: The row's module name: lower case, digits and underscores.
-        build: `build(in_channels, **options) -> five layers`, P1/2 to P5/32. Its keyword-only parameters are the row's
-            options; one called `width` follows the model scale unless the row sets it. It raises `ValueError` for an
-            option that it cannot take.
-        modules: Every class that `build` may name in a `Layer`.
-        packages: Top-level packages, beside those of `modules`, whose classes a checkpoint may hold.
-        load_weights: `load_weights(layers, in_channels, pretrained)` fills the five built layers where a row gives
-            `pretrained`, or raises `ValueError`. It runs when a model is built from YAML, not for a checkpoint.
-        distribution: The installed package that registered it; nothing for those of this one. Filled in here.
+        build: `build(in_channels, **options)` returns five layers, P1/2 to P5/32. Its keyword-only parameters are the
+            row's options; an option `width` follows the model scale unless the row sets it. For a value that it cannot
+            use, it raises `ValueError`.
+        modules: Every class that `build` may use in a `Layer`.
+        packages: Top-level packages, in addition to those of `modules`, whose classes a checkpoint may hold.
+        load_weights: `load_weights(layers, in_channels, pretrained)` loads weights into the five built layers, or
+            raises `ValueError`. It runs when a model is built from a YAML whose row gives `pretrained`, not when a
+            checkpoint is loaded.
+        distribution: The installed package that registered it, filled in on registration; empty for this package.
+        options_of: A callable whose parameters after the first are the row's options, if not `build`.
     """
 
     name: str
@@ -54,24 +58,30 @@ class Backbone:
     packages: tuple[str, ...] = ()
     load_weights: Callable[[Sequence[nn.Module], int, Any], None] | None = None
     distribution: str = ""
+    options_of: Callable[..., Any] | None = None
 
     @property
     def options(self) -> tuple[str, ...]:
-        """The option names that a row may give, in the order of the signature of `build`."""
-        return tuple(p.name for p in self._parameters() if p.kind is p.KEYWORD_ONLY)
+        """The names of the options that a row may give, in the order of the signature."""
+        return tuple(p.name for p in self._parameters() if p.kind is not p.VAR_KEYWORD)
 
     @property
     def required(self) -> tuple[str, ...]:
-        """The options that a row must give."""
-        return tuple(p.name for p in self._parameters() if p.kind is p.KEYWORD_ONLY and p.default is p.empty)
+        """The names of the options that a row must give."""
+        return tuple(p.name for p in self._parameters() if p.kind is not p.VAR_KEYWORD and p.default is p.empty)
 
     @property
     def takes_any(self) -> bool:
-        """Whether `build` takes options beside those that it names, and has its own words for those it does not."""
+        """Whether a row may give any other option too; `build` then refuses those that it does not know."""
         return any(p.kind is p.VAR_KEYWORD for p in self._parameters())
 
     def _parameters(self) -> list[inspect.Parameter]:
-        return list(inspect.signature(self.build).parameters.values())
+        """The parameters that options are passed to, `**options` included."""
+        if self.options_of is None:
+            parameters = inspect.signature(self.build).parameters.values()
+            return [p for p in parameters if p.kind in {p.KEYWORD_ONLY, p.VAR_KEYWORD}]
+        after_the_first = list(inspect.signature(self.options_of).parameters.values())[1:]
+        return [p for p in after_the_first if p.kind is not p.VAR_POSITIONAL]
 
     @property
     def all_packages(self) -> set[str]:
@@ -80,24 +90,29 @@ class Backbone:
 
     @classmethod
     def of_module(cls, name: str, module: Callable[..., nn.Module], packages: Sequence[str] = ()) -> Backbone:
-        """A backbone of any module that returns its feature maps as a list: P1 or P2 or P3 up to P5, lowest first.
+        """A backbone from any module that returns a list of feature maps, from P1, P2 or P3 up to P5, lowest first.
 
-        The module is layer 0 and the others select from it, so the indices 1 to 4 are P2 to P5, as for every backbone.
+        The module is layer 0. Layers 1 to 4 select P2 to P5 from its list, so the indices are those of every backbone.
 
         Args:
             name: The row's module name.
-            module: Called as `module(in_channels, **options)`. What it makes has `width_list`, the channels of its
-                maps, or timm's `feature_info`. Its keyword parameters after the first are the row's options; one called
-                `width` follows the model scale.
-            packages: Top-level packages, beside that of `module`, whose classes a checkpoint may hold.
+            module: Called as `module(in_channels, **options)`. The result has `width_list`, the channels of its maps,
+                or timm's `feature_info`. The parameters after the first are the row's options; an option `width`
+                follows the model scale unless the row sets it.
+            packages: Top-level packages, in addition to that of `module`, whose classes a checkpoint may hold.
         """
+        home = getattr(module, "func", module).__module__.partition(".")[0]  # a partial has the module in .func
+        return cls(
+            name,
+            functools.partial(_select_levels, module),
+            (feature_maps.FeatureMaps, feature_maps.Select),
+            (home, *packages),
+            options_of=module,
+        )
 
-        def build(in_channels: int, **options: Any) -> list[Layer]:
-            built, found = feature_maps.build(module, in_channels, options)
-            chosen = [found.get(stride, (None, 0)) for stride in feature_maps.STRIDES[1:]]
-            return [Layer(feature_maps.FeatureMaps, (built,)), *(Layer(feature_maps.Select, c, 0) for c in chosen)]
 
-        first = inspect.Parameter("in_channels", inspect.Parameter.POSITIONAL_ONLY)
-        build.__signature__ = inspect.Signature([first, *feature_maps.options(module)])  # type: ignore[attr-defined]
-        home = getattr(module, "func", module).__module__.partition(".")[0]  # .func where it is a partial
-        return cls(name, build, (feature_maps.FeatureMaps, feature_maps.Select), (home, *packages))
+def _select_levels(module: Callable[..., nn.Module], in_channels: int, /, **options: Any) -> list[Layer]:
+    """The five layers of a backbone from `module`."""
+    built, by_stride = feature_maps.build(module, in_channels, options)
+    selected = [by_stride.get(stride, (None, 0)) for stride in feature_maps.STRIDES[1:]]
+    return [Layer(feature_maps.FeatureMaps, (built,)), *(Layer(feature_maps.Select, args, 0) for args in selected)]

@@ -1,4 +1,4 @@
-"""What a package implements to add backbones."""
+"""The hook that a package implements to add backbones."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from .backbone import Backbone
 
 PROJECT = "yolo_starnet"
-"""The pluggy project name, and the entry-point group that plugins are found by."""
+"""The name of the pluggy project and of the entry-point group of plugins."""
 
 hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)
@@ -19,8 +19,9 @@ hookimpl = pluggy.HookimplMarker(PROJECT)
 
 @hookspec
 def register_backbones(register: Callable[[Backbone], None]) -> None:
-    """Add backbones to the table of names that a model YAML may use.
+    """Add backbones, which a model YAML can then name in its first row.
 
     Args:
-        register: Call it once with each `Backbone`. It raises `PluginError` for a name or class that is taken.
+        register: Call it once for each `Backbone`. If a name or class of one is taken, a warning says so and all
+            backbones of the plugin are left out.
     """

@@ -1,1 +1,1 @@
-"""What runs: StarNet, its fitted form, timm's models, their ImageNet weights and their CPU kernels."""
+"""The networks: StarNet, its fitted form, timm's models, their ImageNet weights and their fast paths on CPUs."""

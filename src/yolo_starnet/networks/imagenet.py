@@ -1,4 +1,4 @@
-"""ImageNet weights, from timm's hub or a file, into the levels of a StarNet."""
+"""ImageNet weights for the levels of a StarNet, from timm's hub or a file."""
 
 from __future__ import annotations
 
@@ -13,11 +13,13 @@ from ultralytics.utils import LOGGER
 from ..errors import brief
 
 EPS = 1e-3
-"""What Ultralytics sets for every plain BatchNorm; the weights were trained with PyTorch's 1e-5."""
+"""The `eps` that Ultralytics sets in every plain BatchNorm; the weights were trained with PyTorch's 1e-5."""
+USED = ("stem.", "stages.")
+"""How the keys of timm's tensors begin that a backbone uses: all but the classifier's."""
 
 
 def overlay(pretrained: object) -> dict[str, str] | None:
-    """What timm is told of the place of weights: nothing where it knows itself.
+    """The `pretrained_cfg_overlay` for timm: the file of the weights, or None where timm's hub has them.
 
     Raises:
         ValueError: `pretrained` is neither a flag nor the path of a file that exists.
@@ -28,40 +30,41 @@ def overlay(pretrained: object) -> dict[str, str] | None:
         raise ValueError(f"pretrained must be true, false or the path of a file, found {pretrained!r}")
     file = Path(pretrained).expanduser()
     if not file.is_file():
-        raise ValueError(f"pretrained: there is no file '{file}' (looked in {Path.cwd()})")
+        raise ValueError(f"pretrained: there is no file '{file.absolute()}'; give the path of a file with weights")
     return {"file": str(file)}
 
 
-def told(pretrained: object) -> str:
-    """Where weights came from, for the log."""
+def source(pretrained: object) -> str:
+    """The place that weights come from, for logs and messages."""
     return "timm's hub" if pretrained is True else str(pretrained)
 
 
 def load(name: str, levels: Sequence[nn.Module], in_channels: int, pretrained: bool | str) -> None:
-    """Fill the five levels of a StarNet of width 1.0 with weights of timm's or of the authors'.
+    """Load ImageNet weights into the five levels of a StarNet of width 1.0.
 
     Args:
-        name: The variant, which timm has under the same name.
+        name: The variant, which has the same name in timm.
         levels: The stem and the four stages.
-        in_channels: Channels of the image; the stem is adapted as timm does it where they are not three.
-        pretrained: True for timm's weights, fetched and cached by timm, or the path of a checkpoint.
+        in_channels: Channels of the image; if they are not three, timm adapts the stem's weights.
+        pretrained: True for timm's weights, which timm fetches and caches, or the path of a checkpoint of timm's or
+            the authors'.
 
     Raises:
-        ValueError: The weights cannot be had, or do not fit to the last tensor.
+        ValueError: The weights cannot be fetched or read, or a tensor is missing or of another shape.
     """
-    theirs = _fetch(name, in_channels, pretrained)
-    ours = nn.Sequential(*levels)
-    state = [t for key, t in theirs.state_dict().items() if key.startswith(("stem.", "stages."))]
-    ours.load_state_dict(dict(zip(ours.state_dict(), state, strict=True)))
-    norms = [m for m in ours.modules() if isinstance(m, nn.BatchNorm2d)]
-    for norm in norms:
-        _absorb_eps(norm)
-    LOGGER.info(f"{name}: {len(state)} of {len(ours.state_dict())} tensors loaded from {told(pretrained)}")
+    model = _fetch(name, in_channels, pretrained)
+    network = nn.Sequential(*levels)
+    tensors = [tensor for key, tensor in model.state_dict().items() if key.startswith(USED)]
+    network.load_state_dict(dict(zip(network.state_dict(), tensors, strict=True)))
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            _absorb_eps(module)
+    LOGGER.info(f"{name}: {len(tensors)} of {len(network.state_dict())} tensors loaded from {source(pretrained)}")
 
 
 def _fetch(name: str, in_channels: int, pretrained: bool | str) -> nn.Module:
-    """Timm's model with its weights, by timm's own code, without the classifier."""
-    import timm  # takes seconds, so only where a row needs it
+    """Build timm's model without its classifier and load its weights by timm's own code."""
+    import timm  # takes seconds, so it is imported only where a row needs it
     from timm.models import load_pretrained, resolve_pretrained_cfg
 
     missing: list[str] = []
@@ -70,21 +73,22 @@ def _fetch(name: str, in_channels: int, pretrained: bool | str) -> nn.Module:
     config = resolve_pretrained_cfg(name, pretrained_cfg_overlay=overlay(pretrained)).to_dict()
     try:
         load_pretrained(model, config, num_classes=0, in_chans=in_channels, filter_fn=_unwrap)
-    except Exception as error:  # of the network, of the file, of its format
-        raise ValueError(f"no weights for {name} from {told(pretrained)}: {brief(error)}") from error
-    lost = [key for key in missing if key.startswith(("stem.", "stages."))]
+    except Exception as error:  # the network, the file or its format may raise anything
+        raise ValueError(f"no weights for {name} from {source(pretrained)}: {brief(error)}") from error
+    lost = [key for key in missing if key.startswith(USED)]
     if lost:
-        raise ValueError(f"{told(pretrained)} lacks {len(lost)} tensors of {name}: {', '.join(lost[:3])}, …")
+        listed = ", ".join(lost[:3]) + (", …" if len(lost) > 3 else "")
+        raise ValueError(f"{source(pretrained)} lacks {len(lost)} tensors of {name}: {listed}; give a whole checkpoint")
     return model
 
 
 def _unwrap(state: dict[str, Any], model: nn.Module) -> dict[str, Any]:
-    """The tensors of a checkpoint of the authors', which holds more than them."""
+    """The tensors of a checkpoint; those of the authors' have other entries too."""
     return state.get("state_dict", state)
 
 
 def _absorb_eps(norm: nn.BatchNorm2d) -> None:
-    """Set `eps` to Ultralytics' and scale the weight so that the output in eval mode stays as it is."""
+    """Set `eps` to Ultralytics' value and scale the weight, so that the output in eval mode stays the same."""
     assert norm.running_var is not None
     with torch.no_grad():
         norm.weight.mul_(torch.sqrt((norm.running_var + EPS) / (norm.running_var + norm.eps)))

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -12,23 +11,37 @@ from ultralytics.utils import LOGGER
 
 from .. import feature_maps
 from ..backbone import Backbone
-from ..errors import brief
+from ..errors import brief, nearest
 from ..hookspecs import hookimpl
 from . import imagenet
 
-ANY_SIZE: tuple[dict[str, Any], ...] = ({}, {"strict_img_size": False}, {"dynamic_img_size": True})
-"""What makes models of different families take images of any size."""
+SIZES = (feature_maps.TRIAL_SIZE, (320, 256))
+"""Height and width in pixels of the trial images: one below and one above 224, for which most models are made."""
 
 
-SIZES = (feature_maps.PROBE, (320, 256))
-"""Height and width of the images that a model is tried with."""
+class Attempt(NamedTuple):
+    """One way to create a model that accepts images of any size that is a multiple of 32."""
+
+    settings: Mapping[str, Any]
+    """Further arguments of `timm.create_model`."""
+    multiple: int = 0
+    """Pixels that images are padded to a multiple of; 0 for no padding."""
+
+    @property
+    def sizes(self) -> list[tuple[int, int]]:
+        """Height and width of the trial images, one of them not square in the multiple."""
+        return [*SIZES, (self.multiple, 2 * self.multiple)] if self.multiple else [*SIZES]
+
+
+ANY_SIZE = (Attempt({}), Attempt({"strict_img_size": False}), Attempt({"dynamic_img_size": True}))
+"""Which setting makes a model accept any size depends on its family."""
 
 
 class TimmFeatures(nn.Module):
-    """A timm model as it is, with channel-last feature maps put right, and images padded where it needs that."""
+    """A timm model whose maps have the channels first, and which sees padded images if it needs them."""
 
     def __init__(self, name: str, net: Any, multiple: int = 0) -> None:
-        """Wrap `net`; given a `multiple`, it sees images padded to multiples of it, and its maps are cut."""
+        """Wrap `net`; with a `multiple`, images are padded to multiples of it and the maps are cut accordingly."""
         super().__init__()
         self.name = name
         self.net = net
@@ -38,7 +51,7 @@ class TimmFeatures(nn.Module):
         self.channel_last = str(getattr(net, "output_fmt", "NCHW")).rpartition(".")[-1] == "NHWC"
 
     def forward(self, x: torch.Tensor) -> list[torch.Tensor]:
-        """B x c x H x W to one map per stride, each B x c x H/s x W/s."""
+        """B x c x H x W to one map per stride s, each B x c x H/s x W/s."""
         height, width = x.shape[2:]
         if self.multiple:
             x = nn.functional.pad(x, (0, -width % self.multiple, 0, -height % self.multiple))
@@ -58,57 +71,75 @@ def features(
     out_indices: Sequence[int] | None = None,
     **options: Any,
 ) -> nn.Module:
-    """Create a timm model that returns its feature maps, told to take images of any size where it has to be told.
+    """Create a timm model that returns feature maps and accepts images of any size that is a multiple of 32.
 
     Args:
-        in_channels: Channels of the image; timm adapts its weights where they are not three.
+        in_channels: Channels of the image; timm adapts its weights if they are not three.
         model: timm's name, such as `mobilenetv4_conv_small` or, with the tag of its weights,
             `mobilenetv4_conv_small.e2400_r224_in1k`.
         pretrained: Whether to fetch timm's weights, or the path of a file with them.
-        out_indices: Which of its feature maps to take; the last one of each stride from 2 to 32 unless given.
-        options: Passed on to `timm.create_model`. A model that takes no image of another size than it was built for,
-            but multiples of it, gets images padded to multiples of `img_size`, if that is given.
+        out_indices: Which of its feature maps to use; by default the last one of each stride from 2 to 32.
+        options: Arguments of `timm.create_model`. Some models accept multiples of the size that they were built for,
+            but no other. Given that size as `img_size`, images are padded to multiples of it.
 
     Raises:
-        ValueError: There is no such model, it takes no such option, or it cannot serve as a backbone.
+        ValueError: timm has no such model, the model has no such option, or it cannot serve as a backbone.
     """
-    import timm  # takes seconds, so only where a row needs it
+    import timm  # takes seconds, so it is imported only where a row needs it
 
     if not isinstance(model, str) or not timm.is_model(model):
-        near = difflib.get_close_matches(str(model), timm.list_models(), n=3)
-        raise ValueError(f"timm {timm.__version__} has no model {model!r}" + (f"; there are {near}" if near else ""))
+        raise ValueError(f"timm {timm.__version__} has no model {model!r}{nearest(str(model), timm.list_models())}")
     overlay = imagenet.overlay(pretrained)
-    given = {**options, "in_chans": in_channels, "features_only": True}
-    problem: ValueError | None = None
-    # A model built for an image size that takes no other may still take multiples of it.
-    for sized, multiple in [*((sized, 0) for sized in ANY_SIZE), ({}, options.get("img_size", 0))]:
-        try:
-            net = TimmFeatures(model, _with_levels(model, out_indices, {**given, **sized}), multiple)
-            for size in (*SIZES, (multiple, 2 * multiple))[: 3 if multiple else 2]:
-                feature_maps.check(net, in_channels, size)
-        except ValueError as error:
-            problem = problem or error
-            continue
-        if pretrained:
-            indices = net.net.feature_info.out_indices
-            settings = {**given, **sized, "out_indices": indices, "pretrained_cfg_overlay": overlay}
-            net = TimmFeatures(model, _create(model, pretrained=True, **settings), multiple)
-            LOGGER.info(f"{model}: weights from {imagenet.told(pretrained)}")
+    options = {**options, "in_chans": in_channels, "features_only": True}
+    net, attempt = first_that_fits(attempts(options), model, out_indices, options)
+    if not pretrained:
         return net
-    assert problem
-    raise problem
+    options.update(attempt.settings, out_indices=net.net.feature_info.out_indices, pretrained_cfg_overlay=overlay)
+    net = TimmFeatures(model, _create(model, pretrained=True, **options), attempt.multiple)
+    LOGGER.info(f"{model}: weights from {imagenet.source(pretrained)}")
+    return net
+
+
+def attempts(options: Mapping[str, Any]) -> list[Attempt]:
+    """The ways to create a model, in the order to try them; padding needs the option `img_size`."""
+    size = options.get("img_size")
+    return [*ANY_SIZE, Attempt({}, multiple=size)] if size else [*ANY_SIZE]
+
+
+def first_that_fits(
+    attempts: Sequence[Attempt], model: str, out_indices: Sequence[int] | None, options: Mapping[str, Any]
+) -> tuple[TimmFeatures, Attempt]:
+    """The model as the first attempt creates it that can serve as a backbone, and that attempt.
+
+    Raises:
+        ValueError: No attempt can. The reason is that of the first, which changes least.
+    """
+    reasons: list[ValueError] = []
+    for attempt in attempts:
+        try:
+            net = TimmFeatures(
+                model, _with_levels(model, out_indices, {**options, **attempt.settings}), attempt.multiple
+            )
+            for size in attempt.sizes:
+                feature_maps.check(net, options["in_chans"], size)
+        except ValueError as reason:
+            reasons.append(reason)
+        else:
+            return net, attempt
+    raise reasons[0]
 
 
 def _with_levels(model: str, out_indices: Sequence[int] | None, settings: dict[str, Any]) -> Any:
-    """The model with the feature maps asked for, or with the last one of each stride that a backbone has."""
+    """The model with the feature maps of `out_indices`, or with the last one of each stride from 2 to 32."""
     if out_indices is not None:
         return _create(model, out_indices=tuple(out_indices), **settings)
     net = _create(model, **settings)
     strides = [level["reduction"] for level in net.feature_info.info]
-    if not set(feature_maps.NEEDED) <= set(strides):
-        told = ", ".join(str(s) for s in sorted(set(strides)))
-        raise ValueError(f"{model} has feature maps of strides {told}, expected 8, 16 and 32 among them")
-    indices = tuple({s: i for i, s in enumerate(strides) if s in feature_maps.STRIDES}.values())
+    if not set(feature_maps.HEAD_STRIDES) <= set(strides):
+        listed = ", ".join(str(s) for s in sorted(set(strides)))
+        raise ValueError(f"{model} has feature maps of strides {listed}, expected 8, 16 and 32 among them")
+    last = {stride: index for index, stride in enumerate(strides) if stride in feature_maps.STRIDES}
+    indices = tuple(last.values())
     return net if tuple(net.feature_info.out_indices) == indices else _create(model, out_indices=indices, **settings)
 
 
@@ -117,7 +148,7 @@ def _create(model: str, **settings: Any) -> Any:
 
     try:
         return timm.create_model(model, **settings)
-    except Exception as error:  # models of a thousand authors raise what they like
+    except Exception as error:  # models of a thousand authors may raise anything
         raise ValueError(f"timm cannot create {model}: {brief(error)}") from error
 
 
