@@ -15,6 +15,7 @@ from ultralytics.data.utils import check_det_dataset
 from yolo_starnet.demo import datasets
 from yolo_starnet.demo.shapes import CLASSES
 from yolo_starnet.errors import ConfigError
+from yolo_starnet.tasks import TASKS as TASK_TABLE
 
 TASKS = [t for t in datasets.SETS if t in cfg.TASKS]
 LABELLED = [t for t in TASKS if t != "classify"]
@@ -45,8 +46,21 @@ def test_ultralytics_finds_it_by_name(few: Path, task: str, suffix: str):
     for split, count in datasets.SPLITS.items():
         assert len(list(Path(data[split]).glob("*.jpg"))) == count
     assert [f.name for f in few.iterdir()] == [f"yolo-starnet-{datasets.SETS[task].name}-1"], (
-        "another set was drawn, too"
+        "another set was drawn as well"
     )
+
+
+@pytest.mark.parametrize("name", ["shapes-cls", "shapes-cls.yaml", "shapes.yml", "coco8.yaml", ""])
+def test_other_names_stand_for_no_yaml_and_draw_nothing(few: Path, name: str):
+    assert datasets.find_yaml(name) is None
+    assert not few.exists()
+
+
+def test_every_task_of_the_table_has_a_built_in_set_of_its_own():
+    assert {task: entry.data for task, entry in TASK_TABLE.items()} == {
+        task: data_set.name for task, data_set in datasets.SETS.items() if task != "detect-hard"
+    }
+    assert len({data_set.name for data_set in datasets.SETS.values()}) == len(datasets.SETS)
 
 
 def test_ultralytics_finds_that_for_classification_by_name(few: Path):
@@ -153,7 +167,7 @@ def test_a_folder_that_holds_something_else_is_named_and_left_alone(few: Path, t
     folder = few / f"yolo-starnet-{datasets.SETS[task].name}-1"
     folder.mkdir(parents=True)
     (folder / "mine.txt").write_text("keep")
-    with pytest.raises(ConfigError, match="cannot be put at"):
+    with pytest.raises(ConfigError, match="cannot be written to"):
         datasets.prepare(task)
     assert [p.name for p in few.rglob("*")] == [folder.name, "mine.txt"]
 

@@ -1,4 +1,4 @@
-"""The drawing: what is told of a shape is where its pixels are."""
+"""Drawing: boxes, keypoints, outlines and index maps agree with the painted pixels."""
 
 from collections.abc import Iterator
 
@@ -23,7 +23,7 @@ def alone(style: Style = APART, count: int = 40) -> Iterator[Shape]:
     """Shapes of every class that lie whole in the image."""
     rng = np.random.default_rng(3)
     for _ in range(count):
-        yield shapes._shape(rng, style)
+        yield shapes._random_shape(rng, style)
 
 
 def test_drawing_again_gives_the_same_image_and_shapes():
@@ -78,7 +78,7 @@ def test_right_is_right_of_one_who_looks_to_the_head():
 
 @pytest.fixture(scope="module")
 def overlapping() -> list[tuple[list[Shape], np.ndarray]]:
-    """The shapes of some images, and which is on top at each pixel, told from painting one after the other."""
+    """The shapes of some images, and the index of the top one at each pixel, found by painting one after the other."""
     rng, found = np.random.default_rng(1), []
     for _ in range(40):
         _, drawn = shapes.draw(rng)
@@ -89,9 +89,9 @@ def overlapping() -> list[tuple[list[Shape], np.ndarray]]:
     return found
 
 
-def test_cover_tells_which_shape_was_painted_last(overlapping: list[tuple[list[Shape], np.ndarray]]):
+def test_the_index_map_names_the_shape_that_was_painted_last(overlapping: list[tuple[list[Shape], np.ndarray]]):
     for drawn, top in overlapping:
-        assert (shapes.cover(drawn) == top).mean() > 0.98
+        assert (shapes.index_map(drawn) == top).mean() > 0.98
 
 
 def test_visible_outlines_hold_the_pixels_that_no_other_shape_hides(
@@ -99,7 +99,7 @@ def test_visible_outlines_hold_the_pixels_that_no_other_shape_hides(
 ):
     hidden = 0
     for drawn, top in overlapping:
-        for index, outline in enumerate(shapes.visible(drawn)):
+        for index, outline in enumerate(shapes.visible_outlines(drawn)):
             expected, mask = top == index, np.zeros((SIZE, SIZE), np.uint8)
             if not len(outline):
                 assert expected.sum() < 8
@@ -116,7 +116,7 @@ def test_a_shape_in_front_of_the_middle_of_another_leaves_a_hole():
         Shape(0, np.array([128.0, 128.0]), 0.0, 128 + r * np.stack([np.cos(a), np.sin(a)], 1))
         for r, a in ((100, np.linspace(0, 6.28, 60)), (30, np.linspace(0, 6.28, 60)))
     )
-    ring, disc = shapes.visible([circle, dot])
+    ring, disc = shapes.visible_outlines([circle, dot])
     area = [cv2.contourArea(p.astype(np.float32)) for p in (ring, disc)]
     assert area[1] == pytest.approx(np.pi * 30**2, rel=0.02)
     assert area[0] == pytest.approx(np.pi * (100**2 - 30**2), rel=0.02)
@@ -127,7 +127,7 @@ def test_a_shape_cut_in_two_is_one_outline_round_both_parts():
         np.array([[x1, y1], [x2, y1], [x2, y2], [x1, y2]], float)
         for x1, y1, x2, y2 in ((20, 100, 220, 140), (100, 40, 140, 220))
     ]
-    cut, whole = shapes.visible([Shape(1, b.mean(0), 0.0, b) for b in bars])
+    cut, whole = shapes.visible_outlines([Shape(1, b.mean(0), 0.0, b) for b in bars])
     mask = np.zeros((SIZE, SIZE), np.uint8)
     cv2.fillPoly(mask, [np.round((cut - 0.5) * 16).astype(np.int32)], 1, shift=4)
     assert mask[120, 60]
@@ -136,12 +136,12 @@ def test_a_shape_cut_in_two_is_one_outline_round_both_parts():
     assert cv2.contourArea(whole.astype(np.float32)) == pytest.approx(40 * 180, rel=0.02)
 
 
-def test_shares_tell_how_much_of_a_shape_is_neither_covered_nor_outside():
+def test_the_visible_fraction_excludes_covered_parts_and_parts_outside_the_image():
     corners = np.array([[-1.0, -1], [1, -1], [1, 1], [-1, 1]])
     half_covered, front, half_outside = (
         Shape(1, np.array(centre), 0.0, centre + 20 * corners) for centre in ([60.0, 60], [80.0, 60], [0.0, 200])
     )
-    assert shapes.shares([half_covered, front, half_outside]) == pytest.approx([0.5, 1, 0.5], abs=0.02)
+    assert shapes.visible_fractions([half_covered, front, half_outside]) == pytest.approx([0.5, 1, 0.5], abs=0.02)
 
 
 def test_a_shape_that_is_hidden_has_no_outline():
@@ -149,7 +149,7 @@ def test_a_shape_that_is_hidden_has_no_outline():
         Shape(0, np.array([128.0, 128.0]), 0.0, 128 + r * np.array([[-1.0, -1], [1, -1], [1, 1], [-1, 1]]))
         for r in (20, 60)
     )
-    assert [len(p) > 0 for p in shapes.visible([small, large])] == [False, True]
+    assert [len(p) > 0 for p in shapes.visible_outlines([small, large])] == [False, True]
 
 
 def test_shapes_apart_lie_whole_in_the_image_and_touch_no_other():

@@ -1,4 +1,4 @@
-"""The built-in data sets, one for each task and a harder one: drawn here, so that training needs no download."""
+"""The built-in data sets, one for each task and a harder one for detection; drawn, so they need no download."""
 
 from __future__ import annotations
 
@@ -16,14 +16,17 @@ import yaml
 from ultralytics import settings
 
 from ..errors import ConfigError
-from .shapes import CLASSES, KEYPOINTS, SIZE, Shape, Style, cover, draw, shares, visible
+from ..tasks import TASKS
+from . import labels
+from .shapes import CLASSES, KEYPOINTS, Shape, Style, draw
 
 SPLITS = {"train": 256, "val": 64}
-"""Images in each split."""
-REASON = """Chosen to learn from scratch in about three minutes on two CPU cores: small images, a step of the optimizer
-for every batch of 8 (nbs=8), the high learning rate that StarNet likes, and no mosaic, which pays in long trainings
-only. Give any of them to change it."""
-_VERSION = 1  # counts up when the drawing changes, so that no cached set mixes two
+"""The number of images in each split."""
+REASON = """The recipe learns from scratch in about three minutes on two CPU cores. The images are small, the optimizer
+steps after every batch of 8 (nbs=8), and the learning rate is high, which suits StarNet. Mosaic is off because it
+helps in long trainings only. Each of these arguments can be overridden."""
+"""Why the recipes are what they are, for the log."""
+_VERSION = 1  # increase when the drawing changes, so that a cached set never mixes two versions
 _RECIPE = {
     "epochs": 18,
     "imgsz": 160,
@@ -42,12 +45,13 @@ class DataSet:
     """A built-in data set.
 
     Attributes:
-        name: What `data=` takes, with or without `.yaml`.
-        recipe: What to train with on it where the user has not said.
-        label: From the shapes of an image to what its label file holds: the text of a .txt, the class of each pixel
-            (uint8, a .png), or their distances in metres (float16, a .npy). None where the folder is the label.
+        name: The name that `data=` takes, with or without `.yaml`.
+        recipe: The training arguments that fit it. Arguments of the user override them.
+        label: Returns the content of an image's label file from its shapes: text for a .txt file, an array of uint8
+            with the class of each pixel for a .png file, or an array of float16 with the distance of each pixel in
+            metres for a .npy file. None for classification, where the folder of an image is its label.
         style: How its images are drawn.
-        keys: What its YAML tells besides where the images are.
+        keys: Further keys of its YAML file.
     """
 
     name: str
@@ -58,149 +62,130 @@ class DataSet:
 
 
 def find_yaml(name: str) -> Path | None:
-    """The YAML of the built-in set that `name` stands for; None where it is none, or that for classification.
+    """Find the YAML file of the built-in data set of that name, with or without `.yaml`, and draw the set if needed.
 
-    Ultralytics takes a folder there, see `find_folder`.
+    Returns:
+        The YAML file, or None if no set has that name or the set is for classification, where Ultralytics takes a
+        folder instead (see `find_folder`).
     """
-    task = next((t for t, s in SETS.items() if name in {s.name, f"{s.name}.yaml"}), "classify")
-    return None if task == "classify" else prepare(task)
+    tasks = {data_set.name: task for task, data_set in SETS.items() if data_set.label}
+    task = tasks.get(name.removesuffix(".yaml"))
+    return prepare(task) if task else None
 
 
 def find_folder(name: str) -> Path | None:
-    """The folder of the built-in set for classification where `name` means it and no folder of the user's."""
-    if name != SETS["classify"].name or Path(name).is_dir() or (Path(settings["datasets_dir"]) / name).is_dir():
+    """Find the folder of the built-in set for classification, and draw the set if needed.
+
+    Returns:
+        The folder, or None if `name` is another name or the user has a folder of that name.
+    """
+    users = (Path(name), Path(settings["datasets_dir"]) / name)
+    if name != TASKS["classify"].data or any(folder.is_dir() for folder in users):
         return None
     return prepare("classify").parent
 
 
 def prepare(task: str = "detect") -> Path:
-    """Draw a set of `SETS` where Ultralytics keeps data sets, unless it is there, and return its YAML file.
+    """Draw a data set of `SETS` into the data sets folder of Ultralytics, unless it is there already.
 
-    The same images and labels come out every time. Several processes may call it at once.
+    The images and labels are the same every time. Several processes may call this at once.
+
+    Args:
+        task: A key of `SETS`.
+
+    Returns:
+        The YAML file of the data set.
 
     Raises:
-        ConfigError: Its folder exists without its YAML file, so something else lies there.
+        ConfigError: The folder exists without the YAML file, so it holds something else.
     """
-    ours = SETS[task]
-    folder = Path(settings["datasets_dir"]) / f"yolo-starnet-{ours.name}-{_VERSION}"
-    file = folder / f"{ours.name}.yaml"
+    data_set = SETS[task]
+    folder = Path(settings["datasets_dir"]) / f"yolo-starnet-{data_set.name}-{_VERSION}"
+    file = folder / f"{data_set.name}.yaml"
     if file.is_file():
         return file
     folder.parent.mkdir(parents=True, exist_ok=True)
-    # Drawn beside its place and renamed, so that nobody ever sees half a data set.
+    # Drawn in a temporary folder beside it and renamed, so that no process ever sees half a data set.
     part = Path(tempfile.mkdtemp(prefix=f"{folder.name}-", dir=folder.parent))
     try:
-        _write(ours, part)
-        part.chmod(0o755)  # mkdtemp's are private, a data set is not
+        _write(data_set, part)
+        part.chmod(0o755)  # mkdtemp makes private folders; other users may read a data set
         os.rename(part, folder)
     except OSError as error:
-        if not file.is_file():  # if it is, another process was faster
-            raise ConfigError(f"the built-in data set cannot be put at {folder} ({error}); move that away") from error
+        if not file.is_file():  # otherwise another process was faster
+            raise ConfigError(
+                f"the built-in data set '{data_set.name}' cannot be written to {folder} ({error}); "
+                "move or delete that folder"
+            ) from error
     finally:
         shutil.rmtree(part, ignore_errors=True)
     return file
 
 
 def validation_images(task: str) -> Path:
-    """A folder of images that the set of a task keeps for validation."""
+    """Return a folder of validation images of the built-in set of a task."""
     folder = prepare(task).parent
     return folder / "val" / CLASSES[-1] if task == "classify" else folder / "images" / "val"
 
 
-def _write(ours: DataSet, folder: Path) -> None:
-    images = "images/" if ours.label else ""
+def _write(data_set: DataSet, folder: Path) -> None:
+    """Write the images, the labels and the YAML file of a data set."""
+    images = "images/" if data_set.label else ""
     for seed, (split, count) in enumerate(SPLITS.items()):
         rng = np.random.default_rng(seed)
         for index in range(count):
-            image, shapes = draw(rng, ours.style)
-            place = f"{split}/{index:03}" if ours.label else f"{split}/{CLASSES[shapes[0].label]}/{index:03}"
-            file = _new(folder / f"{images}{place}.jpg")
+            image, shapes = draw(rng, data_set.style)
+            stem = f"{split}/{index:03}" if data_set.label else f"{split}/{CLASSES[shapes[0].label]}/{index:03}"
+            file = _with_parents(folder / f"{images}{stem}.jpg")
             cv2.imwrite(str(file), image, [cv2.IMWRITE_JPEG_QUALITY, 92])
-            if ours.label:
-                _write_label(ours.label(shapes), folder, place)
-    keys = {**{split: f"{images}{split}" for split in SPLITS}, "names": dict(enumerate(CLASSES)), **ours.keys}
+            if data_set.label:
+                _write_label(data_set.label(shapes), folder, stem)
+    keys = {**{split: f"{images}{split}" for split in SPLITS}, "names": dict(enumerate(CLASSES)), **data_set.keys}
     text = yaml.safe_dump(keys, sort_keys=False, default_flow_style=None)
-    (folder / f"{ours.name}.yaml").write_text(
-        f"# Shapes drawn by yolo-starnet; paths are relative to this file.\n{text}"
-    )
+    header = "# Shapes drawn by yolo-starnet; paths are relative to this file.\n"
+    (folder / f"{data_set.name}.yaml").write_text(header + text)
 
 
-def _write_label(label: str | np.ndarray, folder: Path, place: str) -> None:
+def _write_label(label: str | np.ndarray, folder: Path, stem: str) -> None:
+    """Write a label as the kind of file that its type asks for (see `DataSet.label`)."""
     if isinstance(label, str):
-        _new(folder / "labels" / f"{place}.txt").write_text(label)
+        _with_parents(folder / "labels" / f"{stem}.txt").write_text(label)
     elif label.dtype == np.uint8:
-        cv2.imwrite(str(_new(folder / "masks" / f"{place}.png")), label)
+        cv2.imwrite(str(_with_parents(folder / "masks" / f"{stem}.png")), label)
     else:
-        np.save(_new(folder / "depth" / f"{place}.npy"), label)
+        np.save(_with_parents(folder / "depth" / f"{stem}.npy"), label)
 
 
-def _new(file: Path) -> Path:
+def _with_parents(file: Path) -> Path:
+    """Make the folder of a file and return the file."""
     file.parent.mkdir(parents=True, exist_ok=True)
     return file
 
 
-def _lines(shapes: list[Shape], numbers: Callable[[Shape], np.ndarray]) -> str:
-    """A label file: on each line the class of a shape and its numbers."""
-    return "".join(f"{s.label} {' '.join(f'{v:.6f}' for v in np.ravel(numbers(s)))}\n" for s in shapes)
-
-
-def _box(shape: Shape) -> np.ndarray:
-    """Centre x, centre y, width, height, as parts of the image."""
-    low, high = shape.box.reshape(2, 2) / SIZE
-    return np.concatenate([(low + high) / 2, high - low])
-
-
-def _well_seen(shapes: list[Shape]) -> list[Shape]:
-    """Those that show enough of themselves to be told apart."""
-    return [s for s, share in zip(shapes, shares(shapes)) if share >= 0.3]
-
-
-def _polygons(shapes: list[Shape]) -> str:
-    seen = {id(s): outline / SIZE for s, outline in zip(shapes, visible(shapes)) if len(outline)}
-    return _lines([s for s in shapes if id(s) in seen], lambda s: seen[id(s)])
-
-
-def _classes(shapes: list[Shape]) -> np.ndarray:
-    """The class of each pixel; the background comes after those of the shapes."""
-    return np.array([*(s.label for s in shapes), len(CLASSES)], np.uint8)[cover(shapes)]
-
-
-def _distances(shapes: list[Shape]) -> np.ndarray:
-    """Metres to each pixel, as if all shapes were of one size, the largest seen from 1 m, before a wall at 4 m."""
-    radii = [float(np.linalg.norm(s.outline[0] - s.centre)) for s in shapes]
-    return np.array([*(0.3 * SIZE / r for r in radii), 4.0], np.float16)[cover(shapes)]
-
-
 SETS = {
-    "detect": DataSet("shapes", _RECIPE, lambda shapes: _lines(shapes, _box)),
-    "segment": DataSet("shapes-seg", _RECIPE, _polygons),
+    "detect": DataSet(TASKS["detect"].data, _RECIPE, labels.boxes),
+    "segment": DataSet(TASKS["segment"].data, _RECIPE, labels.polygons),
     "pose": DataSet(
-        "shapes-pose",
+        TASKS["pose"].data,
         {**_RECIPE, "epochs": 24, "scale": 0.2, "pose": 40.0},
-        lambda shapes: _lines(shapes, lambda s: np.append(_box(s), np.insert(s.keypoints / SIZE, 2, 2, axis=1))),
+        labels.keypoints,
         Style(count=(8, 16), apart=True, needle=True, turns=(-0.75 * np.pi, -0.25 * np.pi)),
         {"kpt_shape": [4, 3], "flip_idx": [0, 3, 2, 1], "kpt_names": {i: [*KEYPOINTS] for i in range(len(CLASSES))}},
     ),
-    "obb": DataSet(
-        "shapes-obb",
-        _RECIPE,
-        lambda shapes: _lines(shapes, lambda s: s.rotated_box / SIZE),
-        Style(count=(8, 16), apart=True, stretch=0.5),
-    ),
-    "classify": DataSet("shapes-cls", _RECIPE, None, Style(count=(1, 2), apart=True, radii=(0.25, 0.4))),
+    "obb": DataSet(TASKS["obb"].data, _RECIPE, labels.rotated_boxes, Style(count=(8, 16), apart=True, stretch=0.5)),
+    "classify": DataSet(TASKS["classify"].data, _RECIPE, None, Style(count=(1, 2), apart=True, radii=(0.25, 0.4))),
     "semantic": DataSet(
-        "shapes-semantic",
+        TASKS["semantic"].data,
         _RECIPE,
-        _classes,
+        labels.classes,
         keys={"masks_dir": "masks", "names": dict(enumerate([*CLASSES, "background"]))},
     ),
-    "depth": DataSet("shapes-depth", _RECIPE, _distances, Style(count=(8, 16), apart=True), {"names": {0: "depth"}}),
-    # Small, crowded and occluded: where models differ, and for benchmarks only.
+    "depth": DataSet(
+        TASKS["depth"].data, _RECIPE, labels.distances, Style(count=(8, 16), apart=True), {"names": {0: "depth"}}
+    ),
+    # Small, crowded and occluded shapes, on which models differ; for benchmarks only.
     "detect-hard": DataSet(
-        "shapes-hard",
-        _RECIPE,
-        lambda shapes: _lines(_well_seen(shapes), _box),
-        Style(count=(30, 60), overlap=0.5, radii=(0.02, 0.08)),
+        "shapes-hard", _RECIPE, labels.recognisable_boxes, Style(count=(30, 60), overlap=0.5, radii=(0.02, 0.08))
     ),
 }
 """The built-in data set of each task, and a harder one for detection."""
