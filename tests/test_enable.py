@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 import ultralytics
+from ultralytics.utils.checks import parse_version
 
-from yolo_starnet.commands import enable
+from yolo_starnet.commands import enable, startup_hook
 
-MODEL = "yolo11n-starnet.yaml" if ultralytics.__version__ >= "8.3" else "yolov8n-starnet.yaml"
+MODEL = "yolo11n-starnet.yaml" if parse_version(ultralytics.__version__) >= (8, 3) else "yolov8n-starnet.yaml"
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -35,8 +36,13 @@ def run(environment: Path, tmp_path: Path) -> Run:
     folder = Path(sysconfig.get_path("scripts", "venv", vars={"base": str(environment.parents[2])}))
     program = folder / ("python.exe" if os.name == "nt" else "python")
 
+    # Its packages come from its own site-packages alone.
+    variables = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+
     def run(*arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run([program, *arguments], cwd=tmp_path, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            [program, *arguments], cwd=tmp_path, env=variables, capture_output=True, text=True, check=False
+        )
         assert not check or done.returncode == 0, done.stdout + done.stderr
         return done
 
@@ -92,7 +98,30 @@ def test_ultralytics_works_when_the_plugin_does_not_fit_it(enabled: Path, run: R
     (tmp_path / "yolo_starnet" / "__init__.py").write_text("raise ImportError('made for another release')")
     done = run("-c", "import sys; sys.path.insert(0, ''); import ultralytics.nn.tasks as t; print(t.parse_model)")
     assert "<function parse_model" in done.stdout
-    assert "yolo-starnet is enabled in this environment but left out: made for another release" in done.stderr
+    assert "yolo-starnet is enabled in this environment, but it is not active: made for another release" in done.stderr
+
+
+def test_python_starts_without_a_word_when_ultralytics_is_gone(enabled: Path, run: Run):
+    code = "import sys; sys.path = [p for p in sys.path if 'site-packages' not in p]\n"
+    code += "try:\n    import ultralytics.nn\nexcept ModuleNotFoundError as error:\n    print(error.name)"
+    done = run("-c", code)
+    assert (done.stdout.strip(), done.stderr) == ("ultralytics", "")
+
+
+def test_the_hook_is_installed_once_and_finds_nothing_but_ultralytics(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(sys, "meta_path", sys.meta_path[:])
+    count = len(sys.meta_path)
+    startup_hook.install()
+    startup_hook.install()
+    assert len(sys.meta_path) == count + 1
+    assert sys.meta_path[0].find_spec("json") is None
+    assert len(sys.meta_path) == count + 1
+
+
+def test_the_file_is_one_line_that_site_executes(tmp_path: Path):
+    lines = enable.enable(tmp_path).read_text().splitlines()
+    assert len(lines) == 1
+    assert lines[0].startswith("import ")  # site takes every other line for a path
 
 
 def test_disable_leaves_no_file_behind(environment: Path):
