@@ -9,15 +9,15 @@ from ultralytics import YOLO
 
 from conftest import train
 from yolo_starnet import cli
-from yolo_starnet.commands import compare
-from yolo_starnet.measuring import timing
+from yolo_starnet.commands import compare, compare_report
+from yolo_starnet.commands.compare import Options
 
 PAIR = ["yolo11n.yaml", "yolo11n-starnet.yaml"]
 
 
 @pytest.fixture(scope="module")
 def comparison() -> compare.Comparison:
-    return compare.compare(PAIR, imgsz=64, device="cpu", rounds=3)
+    return compare.compare(PAIR, Options(imgsz=64, device="cpu", rounds=3))
 
 
 def test_sizes_are_those_that_ultralytics_counts_at_the_size_asked_for(comparison: compare.Comparison):
@@ -33,30 +33,38 @@ def test_times_and_memory_are_measured(comparison: compare.Comparison):
         assert 1 < row.memory < 2000  # MB: more than the weights of half a million parameters
 
 
-def test_conditions_are_told(comparison: compare.Comparison):
-    for told in ("64 x 64 pixels", "batch 1", "cpu", f"torch on {torch.get_num_threads()} of", "3 interleaved rounds"):
-        assert told in comparison.conditions
+def test_the_conditions_name_size_batch_device_threads_and_rounds(comparison: compare.Comparison):
+    for condition in (
+        "64 x 64 pixels",
+        "batch 1",
+        "cpu",
+        f"torch on {torch.get_num_threads()} of",
+        "3 interleaved rounds",
+    ):
+        assert condition in comparison.conditions
 
 
 def test_an_export_is_run_by_its_own_runtime_and_nothing_is_left_behind():
-    found = compare.compare(["yolo11n-starnet.yaml"], imgsz=64, device="cpu", format="torchscript", rounds=2)
-    assert found.rows[0].parameters == YOLO("yolo11n-starnet.yaml").model.info()[1]
-    assert "torchscript" in found.conditions
+    comparison = compare.compare(
+        ["yolo11n-starnet.yaml"], Options(imgsz=64, device="cpu", format="torchscript", rounds=2)
+    )
+    assert comparison.rows[0].parameters == YOLO("yolo11n-starnet.yaml").model.info()[1]
+    assert "torchscript" in comparison.conditions
     assert not list(Path().iterdir())
 
 
 def test_accuracy_is_that_of_val_for_trained_models_alone(tmp_path: Path):
     untrained = "yolo11n-starnet-cls.yaml"
     best = str(train(untrained, tmp_path, data="shapes-cls", epochs=1, imgsz=32) / "weights" / "best.pt")
-    found = compare.compare([best, untrained], imgsz=32, device="cpu", data="shapes-cls", rounds=2)
+    comparison = compare.compare([best, untrained], Options(imgsz=32, device="cpu", data="shapes-cls", rounds=2))
     measured = YOLO(best).val(data="shapes-cls", imgsz=32, device="cpu", plots=False).top1
-    assert found.metric == "accuracy_top1"
-    assert [row.accuracy for row in found.rows] == [pytest.approx(measured), None]
+    assert comparison.metric == "accuracy_top1"
+    assert [row.accuracy for row in comparison.rows] == [pytest.approx(measured), None]
     assert measured > 0
 
 
 def test_the_command_writes_a_table_a_csv_and_a_picture(capsys, monkeypatch, tmp_path: Path):
-    monkeypatch.setattr(compare, "RUNS_DIR", tmp_path)
+    monkeypatch.setattr(compare_report, "RUNS_DIR", tmp_path)
     assert cli.main(["compare", f"model={PAIR[1]}", "imgsz=64", "device=cpu", "rounds=2"]) == 0
     printed = capsys.readouterr().out
     assert PAIR[1] in printed
@@ -66,21 +74,26 @@ def test_the_command_writes_a_table_a_csv_and_a_picture(capsys, monkeypatch, tmp
     assert (tmp_path / "compare" / "compare.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_models_take_turns_and_another_begins_each_round():
-    calls: list[str] = []
-    found = timing.interleave({name: lambda name=name: calls.append(name) for name in "abc"}, 3)
-    assert "".join(calls) == "aabbccbbccaaccaabb"  # the first call of a turn does not count
-    assert {name: len(values) for name, values in found.items()} == {"a": 3, "b": 3, "c": 3}
+def test_the_table_shows_a_dash_where_nothing_was_measured_and_ratios_to_the_first():
+    rows = [
+        compare.Row("a.pt", 2_500_000, 6.25, 10.0, 9.0, 12.0, 15.0, 99.6, 0.5),
+        compare.Row("b.onnx", None, None, 5.0, 4.0, 6.0, 7.0, 50.0, None),
+    ]
+    lines = compare_report.table(compare.Comparison(rows, "in a test", "mAP50-95(B)")).splitlines()
+    assert lines[0].endswith("| memory (MB) | mAP50-95(B) |")
+    assert lines[2] == "| a.pt | 2.50 | 6.2 | 10.0 | 9.0 to 12.0 | 1.00 | 15.0 | 100 | 0.500 |"
+    assert lines[3] == "| b.onnx | - | - | 5.0 | 4.0 to 6.0 | 0.50 | 7.0 | 50 | - |"
+    assert lines[-1] == "in a test"
+    without = compare_report.table(compare.Comparison(rows, "in a test", "")).splitlines()
+    assert [line.count("|") for line in without[:4]] == [9, 9, 9, 9]
 
 
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        ([], "needs model="),
         (["model=yolo11n-starnt.yaml"], "yolo11n-starnt.yaml: "),
-        (["model=yolo11n.yaml", "format=onxx"], "no format 'onxx'; there are torchscript, onnx"),
-        (["model=yolo11n.yaml", "imgsz=big"], "imgsz must be a whole number from 1 up, found 'big'"),
-        (["model=yolo11n.yaml", "image=64"], "cannot make sense of 'image'; it takes model=, imgsz="),
+        (["model=yolo11n.yaml", "format=onxx"], "no format 'onxx' among torchscript, onnx"),
+        (["model=yolo11n.yaml", "imgsz=big"], "imgsz= must be a positive whole number, found 'big'"),
     ],
     ids=" ".join,
 )

@@ -1,62 +1,65 @@
-"""The table of backbones and scales, with what each comes to."""
+"""Lists backbones and scales, with parameters and GFLOPs."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import yaml
 
 from ..backbone import Backbone
-from ..errors import ConfigError
+from ..errors import ConfigError, nearest
 from ..measuring import figures
 from ..model_yaml import graft, strides
 from ..model_yaml import names as config_names
-
-SUFFIXES = {
-    "detect": "",
-    "segment": "-seg",
-    "pose": "-pose",
-    "obb": "-obb",
-    "classify": "-cls",
-    "semantic": "-sem",
-    "depth": "-depth",
-}
-"""How the stock names of each task end."""
+from ..tasks import TASKS
 
 
 def table(
     backbones: Mapping[str, Backbone], family: str = "11", task: str = "detect", scale: str = "", backbone: str = ""
 ) -> Iterator[str]:
-    """Build every model that the arguments leave and count, a line for each backbone as soon as it is known.
+    """Build a model on each backbone at each scale and count it.
 
     Args:
         backbones: The registered backbones by name.
-        family: Such as `11`, `yolo11`, `v8`.
-        task: A task of Ultralytics'.
-        scale: Scales with commas between; all of the family's unless given.
-        backbone: Backbones with commas between; all that need no option unless given.
+        family: A model family, such as `11`, `yolo11`, `v8`.
+        task: A task of Ultralytics.
+        scale: Scales, separated by commas. The default is all of the family.
+        backbone: Backbones, separated by commas. The default is all that need no option.
+
+    Yields:
+        The lines of the table, each as soon as it is known.
 
     Raises:
-        ConfigError: There is no such family, task, scale or backbone.
+        ConfigError: The family, task, scale or backbone does not exist.
     """
-    base = _base(family, task)
+    base = _stock_yaml(family, task)
     model = yaml.safe_load(base.read_text(encoding="utf-8"))
     scales = _choose("scale", scale, list(model.get("scales") or [""]))
-    ready = [name for name, b in backbones.items() if not b.required]
-    names = _choose("backbone", backbone, ready) if backbone else ready
+    ready = [name for name, entry in backbones.items() if not entry.required]
+    names = _choose("backbone", backbone, ready)
+    if model.get("scales"):
+        model["scales"] = {s: model["scales"][s] for s in scales}
     yield f"{base.name}, parameters in millions / GFLOPs at 640 pixels"
     yield "".join([f"{'backbone':<16}", *(f"{s:>16}" for s in scales), "   pretrained"])
-    model = {**model, **({"scales": {s: model["scales"][s] for s in scales}} if model.get("scales") else {})}
-    for name in ("", *names):
-        on = graft.graft(model, strides.of_rows(model), name).model if name else model
-        cells = [f"{f.parameters / 1e6:.2f} / {f.gflops:.1f}" for f in figures.by_scale(on, base.name).values()]
-        weights = _pretrained(backbones[name]) if name else ""
-        yield "".join([f"{name or '(stock)':<16}", *(f"{cell:>16}" for cell in cells), f"   {weights}"]).rstrip()
+    yield _line("(stock)", model, base.name)
+    stock_strides = strides.of_rows(model)
+    for name in names:
+        yield _line(name, graft.graft(model, stock_strides, name).model, base.name, _pretrained(backbones[name]))
+
+
+def _line(title: str, model: Mapping[str, Any], file_name: str, pretrained: str = "") -> str:
+    """Line of the table: parameters and GFLOPs of a model at each of its scales."""
+    cells = [f"{f.parameters / 1e6:.2f} / {f.gflops:.1f}" for f in figures.by_scale(model, file_name).values()]
+    return "".join([f"{title:<16}", *(f"{cell:>16}" for cell in cells), f"   {pretrained}"]).rstrip()
 
 
 def _pretrained(backbone: Backbone) -> str:
-    """What ImageNet weights there are for a backbone, as it says itself when asked for them; none are fetched."""
+    """The options that give a backbone ImageNet weights, 'no' if there are none, '' if it takes none.
+
+    The backbone is asked, by building it with `pretrained`. Nothing is downloaded.
+    """
     if backbone.load_weights is None:
         return ""
     try:
@@ -66,21 +69,26 @@ def _pretrained(backbone: Backbone) -> str:
     return "{width: 1.0, pretrained: true}"
 
 
-def _base(family: str, task: str) -> Path:
-    """The stock YAML of a family and a task."""
-    if task not in SUFFIXES:
-        raise ConfigError(f"no task '{task}'; there are {', '.join(SUFFIXES)}")
-    number = family.removeprefix("yolo")
-    for name in (f"yolo{number}{SUFFIXES[task]}.yaml", f"yolov{number}{SUFFIXES[task]}.yaml"):
+def _stock_yaml(family: str, task: str) -> Path:
+    """Find the stock YAML of a family and a task."""
+    if task not in TASKS:
+        raise _unknown("task", task, TASKS)
+    number, suffix = family.removeprefix("yolo"), TASKS[task].suffix
+    for name in (f"yolo{number}{suffix}.yaml", f"yolov{number}{suffix}.yaml"):
         if file := config_names.stock_file(name):
             return file
-    raise ConfigError(
-        f"no '{task}' in family '{family}': {config_names.missing(f'yolo{number}{SUFFIXES[task]}.yaml', 'starnet')}"
-    )
+    reason = config_names.missing(f"yolo{number}{suffix}.yaml", "starnet")
+    raise ConfigError(f"no model for task '{task}' in family '{family}': {reason}")
 
 
-def _choose(what: str, given: str, known: list[str]) -> list[str]:
+def _choose(kind: str, given: str, known: list[str]) -> list[str]:
+    """Split names at commas; all of `known` if none are given."""
     chosen = given.split(",") if given else known
-    if unknown := [name for name in chosen if name not in known]:
-        raise ConfigError(f"no {what} '{unknown[0]}'; there are {', '.join(known)}")
+    for name in chosen:
+        if name not in known:
+            raise _unknown(kind, name, known)
     return chosen
+
+
+def _unknown(kind: str, name: str, known: Iterable[str]) -> ConfigError:
+    return ConfigError(f"no {kind} '{name}' among {', '.join(known)}{nearest(name, known)}")

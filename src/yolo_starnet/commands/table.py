@@ -1,81 +1,105 @@
-"""The commands that `yolo` does not have: argument handling only, each calls one room."""
+"""The table of commands that `yolo` does not have, and the parsing of their arguments."""
 
 from __future__ import annotations
 
-import difflib
 import sys
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 from .. import plugins
-from ..errors import ConfigError, YOLOStarNetError
-from ..model_yaml import names
-from . import compare, enable, models
+from ..errors import ConfigError, YOLOStarNetError, nearest
+from . import compare, compare_report, enable, graft, models
 
 
 class Command(NamedTuple):
-    """A command: what carries it out, the keys it takes, and what `--help` says."""
+    """A command.
+
+    Attributes:
+        run: The function that carries it out. It gets the arguments, key to value.
+        summary: What it does, on one line.
+        keys: The arguments that it takes, each with its meaning.
+        required: Those of `keys` that must be given.
+        example: Arguments for an example.
+        details: What else its help says.
+    """
 
     run: Callable[[Mapping[str, str]], None]
-    keys: tuple[str, ...]
-    help: str
+    summary: str
+    keys: Mapping[str, str] = {}
+    required: tuple[str, ...] = ()
+    example: str = ""
+    details: str = ""
 
 
 def main(name: str, args: Sequence[str]) -> int:
-    """Carry out the command `name` with `args`, pairs `key=value`.
+    """Carry out a command.
+
+    Args:
+        name: A key of `COMMANDS`.
+        args: Its arguments, `key=value`.
 
     Returns:
-        The exit status: 1 after an error of this package, told in one line.
+        The exit status: 1 after an error of this package, which is printed on one line.
     """
-    command = COMMANDS[name]
     if {"-h", "--help", "help"} & set(args):
-        print(command.help)
+        print(help_of(name))
         return 0
     try:
-        command.run(_pairs(name, args))
+        COMMANDS[name].run(_parse(name, args))
     except YOLOStarNetError as error:
         print(f"yolo-starnet: {error}", file=sys.stderr)
         return 1
     return 0
 
 
-def _pairs(name: str, args: Sequence[str]) -> dict[str, str]:
-    keys = COMMANDS[name].keys
-    found = dict(arg.removeprefix("--").split("=", 1) for arg in args if "=" in arg)
-    unknown = [arg for arg in args if "=" not in arg] + [key for key in found if key not in keys]
+def help_of(name: str) -> str:
+    """The help of a command: usage, what it does, its arguments, an example."""
+    command = COMMANDS[name]
+    usage = " ".join(f"{key}=..." if key in command.required else f"[{key}=...]" for key in command.keys)
+    parts = [
+        f"usage: yolo-starnet {name} {usage}".rstrip(),
+        textwrap.fill(f"{command.summary[0].upper()}{command.summary[1:]}. {command.details}".strip(), 100),
+        "\n".join(f"  {f'{key}=':<10}{meaning}" for key, meaning in command.keys.items()),
+        f"example: yolo-starnet {name} {command.example}" if command.example else "",
+    ]
+    return "\n\n".join(part for part in parts if part)
+
+
+def _parse(name: str, args: Sequence[str]) -> dict[str, str]:
+    """Split `key=value` arguments, and raise `YOLOStarNetError` for one that is unknown or missing."""
+    command = COMMANDS[name]
+    given = dict(arg.removeprefix("--").split("=", 1) for arg in args if "=" in arg)
+    unknown = [arg for arg in args if "=" not in arg] + [key for key in given if key not in command.keys]
+    see = f"See yolo-starnet {name} --help"
     if unknown:
-        takes = f"it takes {', '.join(f'{key}=' for key in keys)}" if keys else "it takes no arguments"
-        raise YOLOStarNetError(f"'{name}' cannot make sense of '{unknown[0]}'; {takes}. See yolo-starnet {name} --help")
-    return found
+        known = f" among {', '.join(f'{key}=' for key in command.keys)}" if command.keys else "; it takes none"
+        similar = nearest(unknown[0], command.keys)
+        raise YOLOStarNetError(f"'{name}' has no argument '{unknown[0]}'{known}{similar or '.'} {see}")
+    if missing := [key for key in command.required if not given.get(key)]:
+        raise ConfigError(f"'{name}' needs {missing[0]}=, {command.keys[missing[0]]}. {see}")
+    return given
 
 
-def _enable(given: Mapping[str, str]) -> None:
-    print(f"Plain 'yolo' and every script of this environment now know StarNet ({enable.enable()}).")
-    print("Take it back with 'yolo-starnet disable'.")
+def _compare(given: Mapping[str, str]) -> None:
+    numbers = {key: _positive(key, given[key]) for key in ("imgsz", "batch", "rounds") if key in given}
+    words = {key: given[key] for key in ("device", "format", "data") if given.get(key)}
+    options = compare.Options(**numbers, **words)  # type: ignore[arg-type]  # numbers hold int fields, words str ones
+    comparison = compare.compare(given["model"].split(","), options)
+    print(compare_report.table(comparison))
+    print(f"Written, with a picture, to {compare_report.write(comparison)}")
 
 
-def _disable(given: Mapping[str, str]) -> None:
-    print("Plain 'yolo' is as it was." if enable.disable() else "It was not enabled; nothing to do.")
+def _positive(key: str, value: str) -> int:
+    if not value.isdecimal() or not int(value):
+        raise ConfigError(f"{key}= must be a positive whole number, found '{value}'")
+    return int(value)
 
 
 def _graft(given: Mapping[str, str]) -> None:
-    if "model" not in given:
-        raise ConfigError("'graft' needs model=, a YAML such as yolo26n-seg.yaml. See yolo-starnet graft --help")
-    base = Path(given["model"]) if Path(given["model"]).is_file() else names.stock_file(given["model"])
-    if base is None:
-        near = difflib.get_close_matches(given["model"], names.stock_names(), n=3, cutoff=0)
-        raise ConfigError(f"no model '{given['model']}', neither a file nor a stock YAML; the nearest are {near}")
-    token = given.get("backbone", "starnet")
-    backbone, arguments = names.parse_backbone(token, plugins.backbones())
-    out = Path(given.get("out", names.name_of(base.stem, token)))
-    if out.exists():
-        raise ConfigError(f"{out} exists and is left as it is; give another name with out=")
-    text = names.grafted_yaml(base, backbone, arguments, figures=True)
-    out.write_text(text, encoding="utf-8")
-    print(text)
-    name = out if "out" in given else names.name_of(Path(given["model"]).stem, token)  # with the scale that was given
-    print(f"Written to {out}; train it with: yolo-starnet train model={name}")
+    grafted = graft.graft(plugins.backbones(), **given)
+    print(grafted.text)
+    print(f"Written to {grafted.file}; train it with: yolo-starnet train model={grafted.name}")
 
 
 def _models(given: Mapping[str, str]) -> None:
@@ -83,55 +107,64 @@ def _models(given: Mapping[str, str]) -> None:
         print(line, flush=True)
 
 
-def _compare(given: Mapping[str, str]) -> None:
-    if not given.get("model"):
-        raise ConfigError("'compare' needs model=, with commas between models. See yolo-starnet compare --help")
-    numbers = {key: _whole(key, given[key]) for key in ("imgsz", "batch", "rounds") if key in given}
-    words = {key: given[key] for key in ("device", "format", "data") if given.get(key)}
-    found = compare.compare(given["model"].split(","), **numbers, **words)  # type: ignore[arg-type]  # by their names
-    print(compare.table(found))
-    print(f"Written, with a picture, to {compare.write(found)}")
+def _enable(given: Mapping[str, str]) -> None:
+    print(f"Plain 'yolo' and every script of this environment now know StarNet ({enable.enable()}).")
+    print("To undo this, run 'yolo-starnet disable'.")
 
 
-def _whole(key: str, value: str) -> int:
-    if not value.isdecimal() or not int(value):
-        raise ConfigError(f"{key} must be a whole number from 1 up, found '{value}'")
-    return int(value)
+def _disable(given: Mapping[str, str]) -> None:
+    print("Plain 'yolo' no longer knows StarNet." if enable.disable() else "It was not enabled; nothing to do.")
 
 
 COMMANDS = {
-    "compare": Command(
-        _compare,
-        ("model", "imgsz", "device", "format", "data", "batch", "rounds"),
-        """usage: yolo-starnet compare model=yolo11n.yaml,yolo11n-starnet.yaml,best.pt [imgsz=640] [device=cpu]
-           [format=onnx] [data=coco8.yaml] [batch=1] [rounds=30]
-
-Times models through the stock predict, in turns after a warm-up, and prints parameters, GFLOPs, milliseconds an image,
-memory, and the accuracy on data= of those that are trained. With format=, each is exported first and run by that
-runtime. A CSV, the table in Markdown and a picture go to a new folder runs/compare.""",
+    "models": Command(
+        _models,
+        "list every backbone at every scale, with parameters and GFLOPs",
+        {
+            "family": "a model family such as 11, 26 or v8 (default 11)",
+            "task": "a task of Ultralytics (default detect)",
+            "scale": "scales, separated by commas (default: all of the family)",
+            "backbone": "backbones, separated by commas (default: all that need no options)",
+        },
+        example="family=26 task=pose scale=n,s",
+        details="It builds each model to count it, at 640 pixels.",
     ),
     "graft": Command(
         _graft,
-        ("model", "backbone", "out"),
-        """usage: yolo-starnet graft model=yolo26n-seg.yaml [backbone=starnet_s3] [out=my.yaml]
-
-Writes a YAML like `model`, a stock one or a file of yours, on another backbone, with the parameters and GFLOPs of each
-scale, for you to read and edit. A name such as yolo26n-starnet_s3-seg.yaml does the same without a file.""",
+        "write a YAML like a given one on another backbone, to read and edit",
+        {
+            "model": "a stock YAML such as yolo26n-seg.yaml, or a file of yours",
+            "backbone": "the backbone (default starnet)",
+            "out": "the file to write (default: the config name, such as yolo26-starnet_s3-seg.yaml)",
+        },
+        ("model",),
+        "model=yolo26n-seg.yaml backbone=starnet_s3",
+        "It writes the parameters and GFLOPs of each scale into the YAML. To use such a model without editing it, "
+        "no file is needed: its config name, such as yolo26n-starnet_s3-seg.yaml, is enough.",
     ),
-    "models": Command(
-        _models,
-        ("family", "task", "scale", "backbone"),
-        """usage: yolo-starnet models [family=11] [task=detect] [scale=n,s,m,l,x] [backbone=NAME,NAME]
-
-Builds a model of the family on each backbone at each scale and prints its parameters and GFLOPs at 640 pixels.""",
+    "compare": Command(
+        _compare,
+        "measure size, time, memory and accuracy of models side by side",
+        {
+            "model": "models, separated by commas: YAMLs, checkpoints, exported files",
+            "imgsz": "height and width of the images in pixels (default 640)",
+            "device": "the device, as in predict (default: Ultralytics chooses)",
+            "format": "a format to export each model to first, such as onnx (default: PyTorch, no export)",
+            "data": "a data set to measure the accuracy of trained models on (default: none)",
+            "batch": "images in each prediction (default 1)",
+            "rounds": "how often each model is timed (default 30)",
+        },
+        ("model",),
+        "model=yolo11n.yaml,yolo11n-starnet.yaml,best.pt",
+        "It times the stock predict, with the models interleaved after a warm-up. It writes a CSV, a table in "
+        "Markdown and a picture into a new folder runs/compare.",
     ),
     "enable": Command(
         _enable,
-        (),
-        """usage: yolo-starnet enable
-
-Makes plain 'yolo' and every script of this environment know StarNet, without an import. It writes one .pth file, which
-does nothing until Ultralytics is imported; 'yolo-starnet disable' deletes it.""",
+        "let plain 'yolo' and every script of this environment know StarNet, without an import",
+        details="It writes one .pth file, which does nothing until Ultralytics is imported. 'yolo-starnet disable' "
+        "deletes it.",
     ),
-    "disable": Command(_disable, (), "usage: yolo-starnet disable\n\nDeletes what 'yolo-starnet enable' wrote."),
+    "disable": Command(_disable, "undo 'yolo-starnet enable'", details="It deletes the .pth file."),
 }
+"""The commands by name."""
