@@ -1,14 +1,18 @@
 """The command line: the grammar of `yolo`, with the plugin active."""
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from ultralytics import YOLO, cfg
+from ultralytics.utils.callbacks.base import default_callbacks
 
 from yolo_starnet import cli
 from yolo_starnet.demo import datasets
+from yolo_starnet.tasks import TASKS
 
 
 @pytest.fixture
@@ -62,18 +66,56 @@ def test_train_without_data_takes_the_built_in_set_and_a_recipe_that_fits_it(
     }
 
 
-@pytest.mark.parametrize("task", [task for task in cli.MODELS if task in cfg.TASKS])
+@pytest.mark.parametrize("task", [task for task in TASKS if task in cfg.TASKS])
 def test_every_task_has_a_model_and_a_built_in_set_of_its_own(task: str, passed_on: dict[str, Any]):
     assert cli.main([task, "train"]) == 0
-    ours = datasets.SETS[task]
+    model, data_set = TASKS[task].model, datasets.SETS[task]
     assert passed_on.pop("task", task) == task
-    assert passed_on == {"mode": "train", "model": cli.MODELS[task], "data": ours.name, **ours.recipe}
-    assert YOLO(cli.MODELS[task]).task == task
+    assert passed_on == {"mode": "train", "model": model, "data": data_set.name, **data_set.recipe}
+    assert YOLO(model).task == task
+
+
+@pytest.fixture
+def three_threads() -> Iterator[int]:
+    """A thread count that neither Ultralytics nor this package chooses."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    yield 3
+    torch.set_num_threads(before)
+
+
+def test_training_on_built_in_data_restores_the_thread_count_and_ultralytics_callbacks(
+    three_threads: int, tmp_path: Path, log: list[str]
+):
+    callbacks = {event: list(functions) for event, functions in default_callbacks.items()}
+    small = ["epochs=1", "imgsz=32", "fraction=0.1", "workers=0", "plots=False", "device=cpu", "val=False"]
+    assert cli.main(["train", *small, f"project={tmp_path}", "name=run"]) == 0
+    assert torch.get_num_threads() == three_threads
+    assert default_callbacks == callbacks
+    assert any(f"predict model={tmp_path / 'run' / 'weights' / 'best.pt'}" in line for line in log)
+
+
+def test_a_failed_training_on_built_in_data_restores_the_thread_count_and_ultralytics_callbacks(
+    three_threads: int, monkeypatch: pytest.MonkeyPatch
+):
+    def train(self: YOLO, **arguments: Any) -> None:
+        torch.set_num_threads(1)
+        raise MemoryError
+
+    callbacks = {event: list(functions) for event, functions in default_callbacks.items()}
+    monkeypatch.setattr(YOLO, "train", train)
+    with pytest.raises(MemoryError):
+        cli.main(["train"])
+    assert torch.get_num_threads() == three_threads
+    assert default_callbacks == callbacks
 
 
 def test_a_checkpoint_is_trained_on_what_it_was_trained_on(passed_on: dict[str, Any], trained: Path):
-    assert cli.main(["train", f"model={trained / 'weights' / 'last.pt'}", "epochs=1"]) == 0
-    assert "lr0" not in passed_on
+    weights = str(trained / "weights" / "last.pt")
+    data = torch.load(weights, weights_only=False)["train_args"]["data"]
+    assert Path(data).name == "shapes.yaml"
+    assert cli.main(["train", f"model={weights}", "epochs=1"]) == 0
+    assert passed_on == {"mode": "train", "model": weights, "data": data, "epochs": 1}
 
 
 def test_what_the_user_says_wins_over_the_recipe(passed_on: dict[str, Any]):
@@ -92,7 +134,7 @@ def test_special_commands_are_those_of_yolo(command: str, python):
     assert python("-m", "yolo_starnet", command).stdout
 
 
-def test_help_and_no_arguments_tell_of_both_programs(python):
+def test_help_and_no_arguments_show_the_help_of_both_programs(python):
     for argv in ([], ["--help"]):
         done = python("-m", "yolo_starnet", *argv)
         assert "yolo-starnet train" in done.stdout

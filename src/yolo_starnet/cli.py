@@ -1,54 +1,64 @@
-"""Argument handling only: the grammar of `yolo`, passed on whole, with the plugin active."""
+"""The command line: the grammar of `yolo` with the plugin active, and the commands and defaults of this package."""
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from ultralytics import YOLO, cfg
 from ultralytics.utils import LOGGER
-from ultralytics.utils.callbacks.base import default_callbacks
 
 from .commands import table
 from .demo import datasets
 from .errors import YOLOStarNetError
+from .patching import callbacks
+from .tasks import TASKS
 
-DEFAULT_MODEL = "yolo11n-starnet.yaml"
-MODELS = {
-    "detect": DEFAULT_MODEL,
-    "segment": "yolo11n-starnet-seg.yaml",
-    "pose": "yolo11n-starnet-pose.yaml",
-    "obb": "yolo11n-starnet-obb.yaml",
-    "classify": "yolo11n-starnet-cls.yaml",
-    "semantic": "yolo26n-starnet-sem.yaml",
-    "depth": "yolo26n-starnet-depth.yaml",
+MODELS = {name: task.model for name, task in TASKS.items()}
+"""The model that is trained for each task by default."""
+DEFAULT_MODEL = MODELS["detect"]
+EXAMPLES = {
+    "train": f"{DEFAULT_MODEL} on built-in data, offline",
+    "segment train": f"the same for other tasks: {', '.join(list(TASKS)[1:])}",
+    f"train model={DEFAULT_MODEL} data=coco8.yaml": "on other data",
+    "predict model=runs/detect/train/weights/best.pt source=image.jpg": "with a trained model",
+    **{f"{name} {command.example}".strip(): command.summary for name, command in table.COMMANDS.items()},
 }
-"""What is trained for each task where the user has not said."""
-HELP = f"""
-    yolo-starnet takes the arguments of 'yolo' and knows StarNet models by name:
+"""Command lines and what they do, for the help."""
+HELP = "\n".join(
+    [
+        "\n    yolo-starnet takes the arguments of 'yolo', knows StarNet models by name, and adds commands:\n",
+        *(f"        # {what}\n        yolo-starnet {line}" for line, what in EXAMPLES.items()),
+        "\n    yolo-starnet COMMAND --help lists the arguments of a command that it adds.\n",
+    ]
+)
 
-        yolo-starnet train                                         # {DEFAULT_MODEL} on built-in data, offline
-        yolo-starnet segment train                                 # so, too, pose, obb, classify, semantic, depth
-        yolo-starnet train model={DEFAULT_MODEL} data=coco8.yaml
-        yolo-starnet predict model=runs/detect/train/weights/best.pt source=image.jpg
-        yolo-starnet models                                        # every backbone at every scale, with GFLOPs
-        yolo-starnet graft model=yolo26n-seg.yaml backbone=starnet_s3   # a YAML to read and edit
-        yolo-starnet enable                                        # plain 'yolo' knows them, too; undone by disable
-"""
+
+class Defaults(NamedTuple):
+    """The arguments that a training needs and the user has not given.
+
+    Attributes:
+        arguments: Argument to value.
+        demo_task: The task whose built-in data set is among them; '' if none is.
+    """
+
+    arguments: dict[str, Any]
+    demo_task: str = ""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command line of `yolo` in this process.
 
     Args:
-        argv: The arguments after the program's name; those of this process unless given.
+        argv: The arguments after the name of the program. The default is those of this process.
 
     Returns:
-        The exit status: 1 after an error of this package, told in one line. Ultralytics' own errors are raised.
+        The exit status: 1 after an error of this package, which is printed on one line. Errors of Ultralytics are
+        raised.
     """
     args = list(sys.argv[1:] if argv is None else argv)
     if args and args[0] in table.COMMANDS:
@@ -56,62 +66,65 @@ def main(argv: Sequence[str] | None = None) -> int:
     given = _given(args)
     if not args or given.keys() & {"help", "h", "-help", "-h"}:
         LOGGER.info(HELP)
-    before = sys.argv[:]
     try:
-        added = _defaults(given)
-        # Changed in place, since Ultralytics holds this very list. It saves predictions only if called as yolo.
-        sys.argv[:] = ["yolo", *args, *(f"{k}={v}" for k, v in added.items())]
-        if "data" not in added:
-            cfg.entrypoint()
-        else:
-            _train_on_demo(added)
+        _run(args, _defaults(given))
     except YOLOStarNetError as error:
         print(f"yolo-starnet: {error}", file=sys.stderr)
         return 1
-    finally:
-        sys.argv[:] = before
     return 0
 
 
+def _run(args: list[str], defaults: Defaults) -> None:
+    """Pass the arguments and the defaults to the stock command line."""
+    argv = sys.argv[:]
+    # Changed in place, because Ultralytics holds this very list. It saves predictions only if the program is `yolo`.
+    sys.argv[:] = ["yolo", *args, *(f"{key}={value}" for key, value in defaults.arguments.items())]
+    try:
+        if defaults.demo_task:
+            _train_on_demo(defaults)
+        else:
+            cfg.entrypoint()
+    finally:
+        sys.argv[:] = argv
+
+
 def _given(args: list[str]) -> dict[str, str]:
-    """The arguments as Ultralytics will read them: key to value, or a word to nothing."""
+    """Split arguments as Ultralytics does: key to value, and a word without `=` to ''."""
     try:
         merged = cfg.merge_equals_args(args)
     except SyntaxError:
-        return {}  # Ultralytics has its own words for it
-    pairs = (a.removeprefix("--").removesuffix(",").partition("=") for a in merged)
+        return {}  # Ultralytics raises it again, with its own message
+    pairs = (arg.removeprefix("--").removesuffix(",").partition("=") for arg in merged)
     return {key.strip(): value.strip() for key, _, value in pairs}
 
 
-def _defaults(given: dict[str, str]) -> dict[str, Any]:
-    """What a training needs and `given` leaves out: a StarNet model, and the built-in data of its task."""
+def _defaults(given: Mapping[str, str]) -> Defaults:
+    """Choose the model and the data of a training where they are not given."""
     mode = next((m for m in cfg.MODES if m in given), given.get("mode"))
     if mode != "train" or given.keys() & {"cfg", "resume"}:
-        return {}
+        return Defaults({})
     task = next((t for t in cfg.TASKS if t in given), given.get("task", "detect"))
-    if task not in MODELS:
-        return {}  # Ultralytics has its own words for it
-    added: dict[str, Any] = {}
-    if "model" not in given:
-        added["model"] = MODELS[task]
-    elif "data" not in given:
-        model = YOLO(given["model"])
-        if model.overrides.get("data"):
-            return {}  # a checkpoint knows what it was trained on
-        task = str(model.task)
-    if "data" not in given:
-        added["data"] = datasets.SETS[task].name
-        # A word alone, such as the task 'pose', is no value for the setting of that name.
-        added.update({k: v for k, v in datasets.SETS[task].recipe.items() if not given.get(k)})
-    return added
+    if task not in TASKS:
+        return Defaults({})  # Ultralytics has its own message
+    model = {} if "model" in given else {"model": TASKS[task].model}
+    if "data" in given:
+        return Defaults(model)
+    if not model:
+        yolo = YOLO(given["model"])
+        if data := yolo.overrides.get("data"):
+            return Defaults({"data": data})  # the data that a checkpoint was trained on, not Ultralytics' coco8.yaml
+        task = str(yolo.task)
+    # A word without a value, such as the task 'pose', does not set the argument of that name.
+    recipe = {key: value for key, value in datasets.SETS[task].recipe.items() if not given.get(key)}
+    return Defaults({**model, "data": TASKS[task].data, **recipe}, task)
 
 
-def _train_on_demo(added: dict[str, Any]) -> None:
-    """Say what was chosen and why, train, and close with what to run next."""
-    task = next(t for t, d in datasets.SETS.items() if d.name == added["data"])
-    chosen = " ".join(f"{k}={v}" for k, v in added.items())
+def _train_on_demo(defaults: Defaults) -> None:
+    """Train on built-in data: log what was chosen and why, and afterwards the commands to run next."""
+    chosen = " ".join(f"{key}={value}" for key, value in defaults.arguments.items())
     LOGGER.info(
-        f"yolo-starnet: no data given, so training on built-in images of shapes, with\n    {chosen}\n{datasets.REASON}"
+        "yolo-starnet: data= is not given, so this trains on built-in images of shapes, with\n"
+        f"    {chosen}\n{datasets.REASON}"
     )
     best: list[Path] = []
 
@@ -121,18 +134,13 @@ def _train_on_demo(added: dict[str, Any]) -> None:
     def remember(trainer: Any) -> None:
         best.append(Path(trainer.best))
 
-    added_callbacks = (("on_train_start", use_all_cores), ("on_train_end", remember))
-    for event, callback in added_callbacks:
-        default_callbacks[event].append(callback)
-    try:
+    with callbacks.in_every_training(on_train_start=use_all_cores, on_train_end=remember):
         cfg.entrypoint()
-    finally:
-        for event, callback in added_callbacks:
-            default_callbacks[event].remove(callback)
-    yours = "your-folder" if task == "classify" else "your-data.yaml"
+    task = defaults.demo_task
+    data = "your-folder" if task == "classify" else "your-data.yaml"
     for weights in best:
         LOGGER.info(
-            "\nNext, look at what it finds, and train on data of your own:\n"
+            "\nNext, look at its predictions, and train on your own data:\n"
             f"    yolo-starnet predict model={weights} source={datasets.validation_images(task)}\n"
-            f"    yolo-starnet train model={MODELS[task]} data={yours} epochs=100"
+            f"    yolo-starnet train model={TASKS[task].model} data={data} epochs=100"
         )
