@@ -1,4 +1,4 @@
-"""timm's models as backbones: one of each kind; `scripts/timm_models.py` tries many more."""
+"""timm's models as backbones: one of each kind; `benchmarks/timm_models.py` tries many more."""
 
 from pathlib import Path
 from typing import Any

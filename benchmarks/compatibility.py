@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 ROOT = Path(__file__).parents[1]
 HEAD = """# Compatibility
 
-Written by `scripts/compatibility.py` from the results of `nox -s ultralytics`; each cell is one test of
+Written by `benchmarks/compatibility.py` from the results of `nox -s ultralytics`; each cell is one test of
 `tests/test_versions.py`, run on that release: ✓ passed, ✗ failed, - skipped. A release whose parser is not as expected
 is refused when `yolo_starnet` is imported, with an `UnsupportedUltralyticsError`, and left as it is.
 

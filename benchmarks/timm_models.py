@@ -1,6 +1,6 @@
 """Try timm's models as backbones of YOLO11n and YOLO26n and write docs/timm.md of what was measured.
 
-`python scripts/timm_models.py` tries every model below; `… NAME NAME` only some; `… --write` writes the page from the
+`python benchmarks/timm_models.py` tries every model below; `… NAME NAME` only some; `… --write` writes the page from the
 results so far, which lie in build/timm. A model takes 5 to 30 seconds.
 """
 
@@ -186,7 +186,7 @@ def page(results: list[dict[str, Any]]) -> str:
     good = [r for r in works if all(_passes(f) for f in r["families"].values())]
     lines = [
         "# timm models as backbones\n",
-        "Written by `scripts/timm_models.py` from what it measured with "
+        "Written by `benchmarks/timm_models.py` from what it measured with "
         f"Ultralytics {ultralytics.__version__}, timm {timm.__version__} and torch {torch.__version__.split('+')[0]}. "
         f"Each model was put into YOLO11n and YOLO26n, ran forward and backward and trained a step at "
         f"{' and '.join(f'{h} x {w}' for h, w in SIZES)} (H x W), was fused and exported to ONNX. The last columns are "
