@@ -1,4 +1,4 @@
-"""Exported files: the stock `export` writes them, and their own runtimes give PyTorch's boxes, without this package."""
+"""Exported files: the stock `export` writes them, and their runtimes give PyTorch's boxes without this package."""
 
 from pathlib import Path
 from typing import Any
@@ -23,11 +23,11 @@ RUNTIMES = {
 }
 CHILD = """
 import sys
-sys.modules["yolo_starnet"] = None  # whatever imports it, fails
+sys.modules["yolo_starnet"] = None  # an import of it fails
 import numpy as np
 import torch
 from ultralytics import YOLO
-if "openvino" in sys.argv[1]:  # which reckons in bfloat16 on a CPU that can, unless told
+if "openvino" in sys.argv[1]:  # its default on CPUs that have bfloat16 is to compute in that
     import openvino
     compile_model = openvino.Core.compile_model
     openvino.Core.compile_model = lambda self, *args, config, **more: compile_model(
@@ -44,14 +44,14 @@ np.save(sys.argv[3], torch.as_tensor(found)[0].float().numpy())
 
 @pytest.fixture
 def yolo(trained: Path, tmp_path: Path) -> YOLO:
-    """A trained model whose exports lie in a folder of the test's own."""
+    """A trained model in the folder of the test, where its exports are written."""
     file = tmp_path / "best.pt"
     file.write_bytes((trained / "weights" / "best.pt").read_bytes())
     return YOLO(file)
 
 
 def raw(yolo: YOLO, photograph: Path, size: int | tuple[int, int]) -> np.ndarray:
-    """Boxes and scores before suppression, which may prefer either of two boxes that score the same."""
+    """Boxes and scores before suppression, which keeps an arbitrary one of two boxes of the same score."""
     yolo.predict(photograph, imgsz=size, rect=False, verbose=False)
     network, (image,) = yolo.predictor.model, next(iter(yolo.predictor.dataset))[1]
     found = network(yolo.predictor.preprocess([image]))
@@ -92,7 +92,7 @@ def test_fp16_halves_the_file_and_keeps_the_boxes(yolo: YOLO, photograph: Path):
 
 @pytest.mark.parametrize("name", ["torchscript", "onnx"])
 def test_an_embedded_nms_keeps_the_same_boxes(name: str, yolo: YOLO, photograph: Path):
-    # Neither threshold between two that score nearly alike, so that rounding decides nothing
+    # The threshold lies in the widest gap between scores, so that rounding decides nothing.
     scores = np.sort(raw(yolo, photograph, 160)[4:].max(0))[::-1][:40]
     gap = int(np.argmax(scores[:-1] - scores[1:]))
     given: dict[str, Any] = {"imgsz": 160, "conf": float(scores[gap : gap + 2].mean()), "iou": 0.99}

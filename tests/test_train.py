@@ -1,5 +1,6 @@
-"""Training, for real: every step that a user takes from a YAML to boxes on a photograph."""
+"""Real trainings: every step of a user from a YAML to boxes on a photograph."""
 
+import json
 import os
 import signal
 import subprocess
@@ -11,11 +12,15 @@ import numpy as np
 import pytest
 import torch
 from ultralytics import YOLO, cfg
+from ultralytics.cfg import CFG_BOOL_KEYS
 from ultralytics.engine.trainer import BaseTrainer
 
 from conftest import train
 from yolo_starnet import cli
 from yolo_starnet.demo import datasets
+
+PART_OF_THE_SIZE = "multi_scale" not in CFG_BOOL_KEYS
+"""Later releases take for `multi_scale` a part of the image size, earlier ones yes or no."""
 
 
 def test_training_writes_weights_and_metrics_that_say_what_was_trained(trained: Path):
@@ -28,16 +33,26 @@ def test_training_writes_weights_and_metrics_that_say_what_was_trained(trained: 
 
 def test_a_checkpoint_validates_and_predicts_on_a_photograph(trained: Path, photograph: Path):
     yolo = YOLO(trained / "weights" / "best.pt")
-    assert yolo.val(data="shapes", imgsz=64, workers=0, plots=False, verbose=False).box.map50 >= 0
+    metrics = yolo.val(data="shapes", imgsz=64, workers=0, plots=False, verbose=False)
+    labels = (datasets.prepare().parent / "labels" / "val").glob("*.txt")
+    classes = [int(line.split()[0]) for file in labels for line in file.read_text().splitlines()]
+    assert metrics.nt_per_class.tolist() == np.bincount(classes).tolist()
     boxes = yolo.predict(photograph, conf=0.0, verbose=False)[0].boxes
     assert len(boxes) > 0
-    assert bool(((boxes.xyxy >= 0) & (boxes.xyxy <= 1080)).all())
+    assert boxes.orig_shape == (1080, 810)
+    assert bool((boxes.xyxy >= 0).all())
+    assert bool((boxes.xyxy <= torch.tensor([810, 1080, 810, 1080])).all())
+    assert {int(c) for c in boxes.cls} <= set(range(len(datasets.CLASSES)))
+    assert bool(((boxes.conf > 0) & (boxes.conf <= 1)).all())
 
 
 def test_a_checkpoint_predicts_in_a_process_that_never_imported_the_package(trained: Path, photograph: Path, python):
     weights = trained / "weights" / "best.pt"
-    code = f"from ultralytics import YOLO; r = YOLO({str(weights)!r})({str(photograph)!r}); print('boxes', len(r[0]))"
-    assert "boxes " in python("-c", code).stdout
+    predict = f"YOLO({str(weights)!r}).predict({str(photograph)!r}, conf=0.0)[0].boxes.data.tolist()"
+    found = python("-c", f"from ultralytics import YOLO; print('BOXES', {predict})").stdout.split("BOXES ")[-1]
+    expected = YOLO(weights).predict(photograph, conf=0.0, verbose=False)[0].boxes.data
+    assert len(expected) > 0
+    assert torch.allclose(torch.tensor(json.loads(found)), expected, atol=1e-2)
 
 
 def test_onnx_gives_the_same_boxes_on_a_photograph(trained: Path, photograph: Path):
@@ -67,19 +82,31 @@ def test_fine_tuning_from_a_checkpoint_keeps_its_weights(trained: Path, tmp_path
 def test_freeze_5_freezes_exactly_the_backbone(tmp_path: Path):
     frozen: dict[str, bool] = {}
     yolo = YOLO("yolo11n-starnet.yaml")
-    yolo.add_callback(
-        "on_train_start", lambda t: frozen.update({k: not p.requires_grad for k, p in t.model.named_parameters()})
-    )
+
+    def note(trainer: BaseTrainer) -> None:
+        frozen.update({name: not p.requires_grad for name, p in trainer.model.named_parameters()})
+
+    yolo.add_callback("on_train_start", note)
     options = {"data": "shapes", "imgsz": 64, "fraction": 0.1, "workers": 0, "plots": False, "project": str(tmp_path)}
     yolo.train(epochs=1, freeze=5, val=False, **options)
     assert len({k.split(".")[1] for k in frozen}) > 10
     assert all(is_frozen == (int(k.split(".")[1]) < 5 or ".dfl" in k) for k, is_frozen in frozen.items())
 
 
-def test_multi_scale_training_works(tmp_path: Path):
-    assert (
-        train("yolo11n-starnet.yaml", tmp_path, epochs=1, multi_scale=0.5, fraction=0.1) / "weights/last.pt"
-    ).is_file()
+def test_multi_scale_training_takes_batches_of_several_sizes(tmp_path: Path):
+    sizes: set[tuple[int, int]] = set()
+    yolo = YOLO("yolo11n-starnet.yaml")
+
+    def watch(trainer: BaseTrainer) -> None:
+        trainer.model.model[0].register_forward_pre_hook(
+            lambda layer, inputs: sizes.add(tuple(inputs[0].shape[2:])) if layer.training else None
+        )
+
+    yolo.add_callback("on_train_start", watch)
+    options = {"data": "shapes", "imgsz": 128, "fraction": 0.25, "workers": 0, "plots": False, "project": str(tmp_path)}
+    yolo.train(epochs=1, batch=4, multi_scale=0.5 if PART_OF_THE_SIZE else True, val=False, **options)
+    assert len(sizes) >= 3
+    assert all(64 <= side <= 192 and side % 32 == 0 for size in sizes for side in size)
 
 
 @pytest.mark.parametrize("nc", [1, 80])
@@ -92,7 +119,7 @@ def test_the_reference_yaml_trains_on_any_number_of_classes(nc: int, reference: 
 
 
 FREEZES_STATISTICS = hasattr(BaseTrainer, "_model_train")
-"""Later releases keep the BatchNorms of frozen layers in eval mode, earlier ones only their weights."""
+"""Later releases also keep the BatchNorm statistics of frozen layers, earlier ones only their weights."""
 
 
 @pytest.mark.parametrize("model", ["yolo11n-starnet.yaml", "yolo11n-timm_lcnet_050.yaml"])
@@ -115,11 +142,18 @@ FIELDS = {
     "semantic": "semantic_mask",
     "depth": "depth",
 }
-"""Where the results of each task hold what it finds."""
+"""The attribute of a result that holds the predictions of each task."""
+
+
+TASKS = [
+    pytest.param(task, marks=[pytest.mark.ci] if task in {"segment", "depth"} else [])
+    for task in cli.MODELS
+    if task in cfg.TASKS and task != "detect"
+]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("task", [task for task in cli.MODELS if task in cfg.TASKS and task != "detect"])
+@pytest.mark.parametrize("task", TASKS)
 def test_every_task_trains_validates_predicts_and_exports_by_the_command_line(task: str, tmp_path: Path):
     small = ["epochs=1", "imgsz=64", "fraction=0.1", "workers=0", "plots=False", "warmup_bias_lr=0", "lr0=0.001"]
     assert cli.main([task, "train", *small, f"project={tmp_path}", "name=run"]) == 0
@@ -135,11 +169,12 @@ def test_every_task_trains_validates_predicts_and_exports_by_the_command_line(ta
     expected, found = (torch.as_tensor(getattr(result, field).data).float() for result in (yolo, onnx))
     assert expected.numel() > 0
     assert found.shape[1:] == expected.shape[1:]
-    # The others choose by confidence, of which a model this young has none.
+    # The others select by confidence, which one epoch does not train.
     if task in {"classify", "semantic", "depth"}:
         assert (found - expected).abs().mean() <= 1e-3 * expected.abs().max().clamp(min=1)
 
 
+@pytest.mark.ci
 @pytest.mark.slow
 def test_a_training_killed_in_its_second_epoch_resumes(tmp_path: Path):
     arguments = ["model=yolo11n-starnet.yaml", "data=shapes", "epochs=3", "imgsz=64", "batch=16", "fraction=0.25"]
@@ -161,6 +196,7 @@ def test_a_training_killed_in_its_second_epoch_resumes(tmp_path: Path):
     assert epochs == ["epoch", "1", "2", "3"]
 
 
+@pytest.mark.ci
 @pytest.mark.slow
 def test_train_with_no_arguments_learns_and_says_what_to_run_next(python):
     done = python("-m", "yolo_starnet", "train")
@@ -171,3 +207,7 @@ def test_train_with_no_arguments_learns_and_says_what_to_run_next(python):
     column = [c.strip() for c in rows[0]].index("metrics/mAP50(B)")
     assert max(float(row[column]) for row in rows[1:]) >= 0.5
     assert (run / "results.png").is_file()
+    best = run / "weights" / "best.pt"
+    recorded = torch.load(best, weights_only=False)["train_metrics"]["metrics/mAP50(B)"]
+    metrics = YOLO(best).val(data="shapes", imgsz=160, workers=0, plots=False, verbose=False)
+    assert metrics.box.map50 == pytest.approx(recorded, abs=0.01)

@@ -1,4 +1,4 @@
-"""What must hold on every supported release of Ultralytics. It runs against the one that is installed."""
+"""What must hold on every supported release of Ultralytics, tested on the one that is installed."""
 
 import json
 import platform
@@ -21,7 +21,7 @@ FIGURES = (1_826_058, 4.4) if HAS_YOLO11 else (2_094_250, 5.9)
 
 @pytest.fixture(scope="module", autouse=True)
 def _report(record_testsuite_property):
-    """What docs/compatibility.md names beside the results."""
+    """Record the versions that docs/compatibility.md shows beside the results."""
     record_testsuite_property("ultralytics", ultralytics.__version__)
     record_testsuite_property("torch", torch.__version__)
     record_testsuite_property("python", platform.python_version())
@@ -29,7 +29,7 @@ def _report(record_testsuite_property):
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The run folder of one epoch on the built-in set."""
+    """The run folder of one epoch on the built-in data set."""
     return train(MODEL, tmp_path_factory.mktemp("versions"), epochs=1)
 
 
@@ -60,7 +60,8 @@ def test_figures(tmp_path: Path):
 def test_forward():
     model = YOLO(MODEL).model
     assert model.stride.tolist() == [8, 16, 32]
-    assert model.eval()(torch.zeros(2, 3, 96, 64))[0].shape[0] == 2
+    cells = 12 * 8 + 6 * 4 + 3 * 2  # at the strides 8, 16 and 32
+    assert model.eval()(torch.zeros(2, 3, 96, 64))[0].shape == (2, 4 + 80, cells)
 
 
 def test_fuse():
