@@ -1,4 +1,7 @@
-"""The version matrix: `nox -s ultralytics` runs tests/test_versions.py against every release listed here."""
+"""Tests in environments of their own: releases of Ultralytics, kinds of worker processes, runtimes of exported files.
+
+A skipped test fails here: each session installs all that its tests need.
+"""
 
 import nox
 
@@ -16,10 +19,20 @@ CI = ["8.1.0", "8.2.103", "8.3.0", "8.3.253", "8.4.190"]
 """The few that every change is tested on."""
 WORKERS = ["8.1.47", "8.3.0", "8.3.253", "8.4.120", "8.4.190"]
 """Those between which the ways of starting workers changed."""
+SAFE_LOADING = ["8.4.120", "8.4.190"]
+"""Those of `WORKERS` that have ULTRALYTICS_SAFE_LOAD, which 8.4.80 introduced."""
+RUNTIMES = {
+    "openvino": ["openvino"],
+    "ncnn": ["ncnn", "pnnx"],
+    "mnn": ["MNN"],
+    "executorch": ["executorch"],
+    "litert": ["litert-torch", "ai-edge-litert"],
+}
+"""The packages of each export format that the extra `test` does not bring."""
 
 
 def _era(release: str) -> list[str]:
-    """What was current when `release` was: torch 2.6 changed what torch.load accepts, 2.9 what onnx.export writes."""
+    """Dependencies of the time of `release`: torch 2.6 changed what torch.load accepts, 2.9 what onnx.export writes."""
     minor = int(release.split(".")[1])
     if minor < 3:
         return ["torch<2.6", "numpy<2", "onnx<1.18"]
@@ -32,7 +45,12 @@ def ultralytics(session: nox.Session, release: str) -> None:
     """Test one release of Ultralytics with the torch of its time; results go to build/compatibility."""
     session.install(f"ultralytics=={release}", *_era(release), "-e", ".[test]")
     session.run(
-        "pytest", "tests/test_versions.py", "-q", f"--junitxml=build/compatibility/{release}.xml", *session.posargs
+        "pytest",
+        "tests/test_versions.py",
+        "-q",
+        "--no-skips",
+        f"--junitxml=build/compatibility/{release}.xml",
+        *session.posargs,
     )
 
 
@@ -40,14 +58,24 @@ def ultralytics(session: nox.Session, release: str) -> None:
 @nox.parametrize("release", WORKERS, ids=WORKERS)
 def workers(session: nox.Session, release: str) -> None:
     """Train in every kind of process that one release of Ultralytics starts."""
-    # What was current, too: these releases ask Ray for names that it has dropped since.
+    # These releases import names from Ray that Ray has removed since.
     ray = {"8.1.47": ["ray<2.30", "pyarrow<20"], "8.3.0": ["ray<2.40", "pyarrow<20"], "8.3.253": ["pyarrow<20"]}
     session.install(f"ultralytics=={release}", *_era(release), *ray.get(release, []), "-e", ".[test,ray]")
-    session.run("pytest", "tests/test_workers.py", *session.posargs)
+    unsafe = [] if release in SAFE_LOADING else ["--allow-skip", "this release has no restricted loading"]
+    session.run("pytest", "tests/test_workers.py", "--no-skips", *unsafe, *session.posargs)
 
 
 @nox.session
 def newest(session: nox.Session) -> None:
-    """Test whatever the package index has as the newest release."""
+    """Test the newest release on the package index."""
     session.install("-U", "ultralytics", "-e", ".[test]")
-    session.run("pytest", "tests/test_versions.py", *session.posargs)
+    session.run("pytest", "tests/test_versions.py", "--no-skips", *session.posargs)
+
+
+@nox.session
+@nox.parametrize("format", [*RUNTIMES], ids=[*RUNTIMES])
+def exports(session: nox.Session, format: str) -> None:
+    """Export a model to one format and compare the boxes of its runtime with PyTorch's."""
+    session.install(*RUNTIMES[format], "-e", ".[test]")
+    chosen = f"boxes_are_pytorchs and {format}"
+    session.run("pytest", "tests/test_export.py", "-k", chosen, "--no-skips", *session.posargs)
