@@ -9,15 +9,15 @@ from xml.etree import ElementTree
 ROOT = Path(__file__).parents[1]
 HEAD = """# Compatibility
 
-Written by `benchmarks/compatibility.py` from the results of `nox -s ultralytics`; each cell is one test of
-`tests/test_versions.py`, run on that release: ✓ passed, ✗ failed, - skipped. A release whose parser is not as expected
-is refused when `yolo_starnet` is imported, with an `UnsupportedUltralyticsError`, and left as it is.
+`benchmarks/compatibility.py` writes this page from the results of `nox -s ultralytics`. Each cell is one test of
+`tests/test_versions.py` on that release: ✓ passed, ✗ failed, - skipped. If the parser of a release is not as expected,
+`import yolo_starnet` raises `UnsupportedUltralyticsError` and changes nothing.
 
-Weights go from release to release as far as Ultralytics itself lets them: those of YOLOv8-StarNet were read by 8.1.0,
-8.2.103, 8.3.0 and 8.4.190, whichever of 8.1.0, 8.2.103 and 8.4.190 had trained them; YOLO11-StarNet likewise between
-8.3.0 and 8.4.190. Before 8.3 there is no YOLO11: its weights end in Ultralytics' `Can't get attribute 'C2PSA'`.
-Releases before 8.3 cannot read any checkpoint with torch 2.6 or later, and 8.1.0 trains offline only after
-`yolo settings hub=False`.
+Weights can be exchanged between releases as far as Ultralytics supports it. Weights of YOLOv8-StarNet were trained by
+8.1.0, 8.2.103 and 8.4.190, and each was read by 8.1.0, 8.2.103, 8.3.0 and 8.4.190. Weights of YOLO11-StarNet were
+exchanged in the same way between 8.3.0 and 8.4.190. Releases before 8.3 have no YOLO11, and its weights raise
+Ultralytics' error `Can't get attribute 'C2PSA'` there. Releases before 8.3 cannot read any checkpoint with torch 2.6 or
+later. 8.1.0 trains offline only after `yolo settings hub=False`.
 
 """
 

@@ -1,4 +1,4 @@
-"""A backbone of one's own: any module that returns its feature maps as a list and says their channels."""
+"""TinyNet, an example of a backbone: a module that returns its feature maps as a list and says their channels."""
 
 import torch
 from torch import nn
@@ -7,10 +7,10 @@ from yolo_starnet import Backbone, hookimpl
 
 
 class TinyNet(nn.Module):
-    """B x c x H x W to four maps of strides 4, 8, 16 and 32."""
+    """An image, B x c x H x W, to four feature maps of strides 4, 8, 16 and 32."""
 
     def __init__(self, in_channels: int, width: float = 1.0, depth: int = 1) -> None:
-        """Build a stem and four stages; both options may stand in the row, and `width` follows the model scale."""
+        """Build a stem and four stages. The row may set both options; by default `width` follows the model scale."""
         super().__init__()
         self.width_list = [int(c * width) for c in (64, 128, 256, 512)]  # channels of P2 to P5
         self.stem = self._stage(in_channels, self.width_list[0], depth=0)
@@ -23,7 +23,7 @@ class TinyNet(nn.Module):
         return nn.Sequential(*(m for conv in convolutions for m in (conv, nn.BatchNorm2d(c2), nn.SiLU())))
 
     def forward(self, x: torch.Tensor) -> list[torch.Tensor]:
-        """Return one map per stage."""
+        """Return the feature maps of the four stages."""
         maps = [self.stem(x)]
         for stage in self.stages:
             maps.append(stage(maps[-1]))
@@ -32,5 +32,5 @@ class TinyNet(nn.Module):
 
 @hookimpl
 def register_backbones(register):
-    """Register it under the name that rows and config names use."""
+    """Register TinyNet under the name that rows and config names use."""
     register(Backbone.of_module("tinynet", TinyNet))
