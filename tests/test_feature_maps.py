@@ -19,7 +19,7 @@ from yolo_starnet.model_yaml import expand
 
 
 class Net(nn.Module):
-    """Maps of strides 2, 4, …, 32 from the `first` level on; the tutorials' form."""
+    """Maps of strides 2, 4, …, 32 from the `first` level on, in the form of the tutorials."""
 
     def __init__(self, in_channels: int, first: int = 2, width: float = 1.0, lie: int = 0, stem: int = 2) -> None:
         super().__init__()
@@ -78,10 +78,10 @@ def _register(monkeypatch: pytest.MonkeyPatch):
 
 
 def config(folder: Path, name: str, args: Any = (), **replaced: str) -> Path:
-    found = yaml.safe_load(REFERENCE)
-    found["backbone"][0] = [-1, 1, name, args if isinstance(args, dict) else list(args)]
+    model = yaml.safe_load(REFERENCE)
+    model["backbone"][0] = [-1, 1, name, args if isinstance(args, dict) else list(args)]
     file = folder / "my-yolo11n.yaml"
-    text = yaml.safe_dump(found)
+    text = yaml.safe_dump(model)
     for old, new in replaced.items():
         assert old in text
         text = text.replace(old, new)
@@ -139,14 +139,14 @@ def test_the_width_follows_the_scale_where_the_module_takes_one(tmp_path: Path):
     assert YOLO(config(tmp_path, "net", {"width": 1.0})).model.model[0].net.width_list == [16, 24, 32, 40]
 
 
-def test_its_row_is_printed_in_few_words(tmp_path: Path, log: list[str]):
+def test_its_rows_are_printed_on_one_line_each(tmp_path: Path, log: list[str]):
     tasks.DetectionModel(str(config(tmp_path, "net")))
     rows = [line.split() for line in log]
     assert [r for r in rows if r[:1] == ["0"]][-1][-2:] == ["yolo_starnet.feature_maps.FeatureMaps", "[Net]"]
     assert [r for r in rows if r[:1] == ["4"]][-1][-3:] == ["yolo_starnet.feature_maps.Select", "[3,", "10]"]
 
 
-def test_building_draws_no_random_number_but_for_the_weights():
+def test_the_check_draws_no_random_numbers():
     net = Net(3)
     state = torch.get_rng_state()
     feature_maps.check(net, 3)

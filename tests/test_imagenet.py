@@ -1,4 +1,4 @@
-"""ImageNet weights: which fit, that all of them arrive, and that nothing is fetched twice."""
+"""ImageNet weights: which ones fit, that all are loaded, and that none are fetched twice."""
 
 import argparse
 from pathlib import Path
@@ -19,9 +19,9 @@ from yolo_starnet.networks.starnet import VARIANTS, ConvBN
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """Timm's models, away from what a fresh one is, and the checkpoints that they were saved to."""
+    """Models of timm with random parameters, and the checkpoints that they were saved to."""
     folder = tmp_path_factory.mktemp("timm")
-    found = {}
+    saved = {}
     for name in ("starnet_s1", "starnet_s050"):
         torch.manual_seed(1)
         model = timm.create_model(name).eval()
@@ -33,16 +33,16 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
                 module.running_var.uniform_(1e-4, 1e-2)
                 module.weight.data.uniform_(0.05, 0.15)
         torch.save(model.state_dict(), folder / f"{name}.pth")
-        found[name] = (model, folder / f"{name}.pth")
-    model, _ = found["starnet_s1"]
+        saved[name] = (model, folder / f"{name}.pth")
+    model, _ = saved["starnet_s1"]
     authors = {"epoch": 299, "arch": "starnet_s1", "state_dict": model.state_dict(), "args": argparse.Namespace(lr=1)}
     torch.save(authors, folder / "authors.pth.tar")
-    return {**found, "authors": (model, folder / "authors.pth.tar")}
+    return {**saved, "authors": (model, folder / "authors.pth.tar")}
 
 
 @pytest.fixture
 def offline(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever asks timm's hub for anything gets an error."""
+    """Any request to timm's hub raises an error."""
 
     def refuse(*_: object, **__: object) -> None:
         raise ConnectionError("the hub was asked")
@@ -62,12 +62,12 @@ def config(folder: Path, name: str, args: dict) -> Path:
 
 
 def outputs(layers: nn.Sequential, image: torch.Tensor) -> list[torch.Tensor]:
-    found = []
+    levels = []
     with torch.no_grad():
         for layer in layers[:5]:
             image = layer(image)
-            found.append(image)
-    return found[1:]
+            levels.append(image)
+    return levels[1:]
 
 
 @pytest.mark.parametrize(
@@ -102,8 +102,8 @@ def test_the_levels_of_a_fresh_detector_equal_timms_before_and_after_fuse(
         if fused:
             model.fuse(verbose=False)
             assert not any(isinstance(m, nn.BatchNorm2d) for m in model.model[:5].modules())
-        for found, wanted in zip(outputs(model.model, image), expected, strict=True):
-            assert (found - wanted).abs().max() <= 1e-4 * wanted.abs().max()
+        for level, wanted in zip(outputs(model.model, image), expected, strict=True):
+            assert (level - wanted).abs().max() <= 1e-4 * wanted.abs().max()
 
 
 @pytest.mark.parametrize(

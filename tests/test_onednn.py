@@ -166,7 +166,7 @@ def test_a_torch_without_the_operators_falls_back(block: StarBlock, monkeypatch,
     monkeypatch.setattr(onednn, "_pack", gone)
     try:
         assert not onednn.is_usable()
-        calls.clear()  # those by which it found out
+        calls.clear()  # of its trials
         x = image()
         with torch.no_grad():
             torch.testing.assert_close(block(x), plainly(block, x))

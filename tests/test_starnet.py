@@ -26,18 +26,18 @@ def build(layers: list[Layer]) -> nn.Sequential:
 
 
 def outputs(network: nn.Sequential, image: torch.Tensor) -> list[torch.Tensor]:
-    found = []
+    maps = []
     for level in network:
         image = level(image)
-        found.append(image)
-    return found
+        maps.append(image)
+    return maps
 
 
 @pytest.mark.parametrize("in_channels", [1, 3, 4, 10], ids="{}ch".format)
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_levels_at_width_1_equal_timm_given_the_same_weights(variant: str, in_channels: int):
     theirs = timm.create_model(variant, features_only=True, in_chans=in_channels).eval()
-    for name, value in theirs.state_dict().items():  # away from the identity that a fresh BatchNorm is
+    for name, value in theirs.state_dict().items():  # a fresh BatchNorm is the identity, which hides errors
         if name.endswith(("running_mean", "running_var", "bias")) or ".bn." in name:
             value.copy_(torch.rand_like(value.float()) + 0.5)
     ours = build(levels(VARIANTS[variant], in_channels))
@@ -45,22 +45,22 @@ def test_levels_at_width_1_equal_timm_given_the_same_weights(variant: str, in_ch
 
     image = torch.randn(2, in_channels, 64, 96)
     with torch.no_grad():
-        for found, expected in zip(outputs(ours, image)[1:], theirs(image), strict=True):
-            assert (found - expected).abs().max() <= 1e-5 * expected.abs().max()
+        for level, expected in zip(outputs(ours, image)[1:], theirs(image), strict=True):
+            assert (level - expected).abs().max() <= 1e-5 * expected.abs().max()
 
 
 @pytest.mark.parametrize(("variant", "width"), CHANNELS, ids=lambda v: str(v))
 def test_width_scales_channels_as_the_reference_code(variant: str, width: float):
     layers = levels(VARIANTS[variant], 3, width=width)
     assert [layer.channels for layer in layers] == CHANNELS[variant, width]
-    found = outputs(build(layers), torch.zeros(1, 3, 32, 32))
-    assert [x.shape[1] for x in found] == CHANNELS[variant, width]
+    maps = outputs(build(layers), torch.zeros(1, 3, 32, 32))
+    assert [x.shape[1] for x in maps] == CHANNELS[variant, width]
 
 
 @pytest.mark.parametrize("size", [(32, 32), (33, 65), (1, 1), (416, 33)], ids=str)
-def test_every_level_is_there_at_any_size(size: tuple[int, int]):
-    found = outputs(build(levels(VARIANTS["starnet_s050"], 3, width=0.25)), torch.zeros(1, 3, *size))
-    assert [x.shape[2:] for x in found] == [tuple(-(-s // 2**p) for s in size) for p in range(1, 6)]
+def test_every_level_has_its_stride_at_any_size(size: tuple[int, int]):
+    maps = outputs(build(levels(VARIANTS["starnet_s050"], 3, width=0.25)), torch.zeros(1, 3, *size))
+    assert [x.shape[2:] for x in maps] == [tuple(-(-s // 2**p) for s in size) for p in range(1, 6)]
 
 
 def test_depth_has_no_effect():

@@ -1,4 +1,4 @@
-"""`starnet_fit`: what it computes, what it takes, and how it starts to learn."""
+"""`starnet_fit`: its size, its options, its initial weights and what `fuse()` does to it."""
 
 import pytest
 import torch
@@ -7,6 +7,7 @@ from ultralytics import YOLO
 
 from yolo_starnet.errors import BackboneError
 from yolo_starnet.measuring import figures
+from yolo_starnet.networks.starnet import ConvBN
 from yolo_starnet.networks.starnet_fit import CSP, ConvStage, FitBlock, FitStage, levels
 
 TASKS = ["yolo11{}", "yolo11{}-seg", "yolo11{}-pose", "yolo11{}-obb", "yolo26{}", "yolo26{}-seg"]
@@ -20,13 +21,13 @@ def on_starnet(name: str) -> str:
 
 @pytest.mark.parametrize("name", [task.format("n") for task in TASKS])
 def test_scale_n_has_fewer_parameters_and_gflops_than_stock(name: str):
-    found, stock = figures.of_file(on_starnet(name)), figures.of_file(f"{name}.yaml")
-    assert found.parameters < stock.parameters
-    assert found.gflops < stock.gflops
+    fit, stock = figures.of_file(on_starnet(name)), figures.of_file(f"{name}.yaml")
+    assert fit.parameters < stock.parameters
+    assert fit.gflops < stock.gflops
 
 
 @pytest.mark.parametrize("options", [{"width": w} for w in (0.25, 0.5, 1.0, 1.5)] + [{"depths": [1, 2, 0, 1]}], ids=str)
-def test_channels_are_said_before_they_are_built(options: dict):
+def test_layers_know_their_channels_before_they_are_built(options: dict):
     layers = levels(3, **options)
     x = torch.zeros(1, 3, 64, 64)
     for layer in layers:
@@ -75,19 +76,38 @@ def test_an_option_out_of_range_is_refused_by_name(tmp_path, options: str, reaso
         YOLO(file)
 
 
-def test_no_convolution_has_a_bias_which_a_batchnorm_would_take_away():
+def test_a_csp_builds_every_convolution_once(monkeypatch: pytest.MonkeyPatch):
+    built: list[nn.Conv2d] = []
+    init = nn.Conv2d.__init__
+
+    def count(conv: nn.Conv2d, *args: object, **kwargs: object) -> None:
+        built.append(conv)
+        init(conv, *args, **kwargs)
+
+    monkeypatch.setattr(nn.Conv2d, "__init__", count)
+    assert [m for m in CSP(16, 3).modules() if isinstance(m, nn.Conv2d)] == built
+
+
+def test_the_three_convolutions_of_a_block_that_differ_from_the_papers_have_a_batchnorm():
+    block = FitBlock(8, 2)
+    assert all(isinstance(m, ConvBN) for m in (block.f1, block.f2, block.dwconv2))
+    assert (block.f1.conv.out_channels, block.f2.conv.out_channels) == (16, 16)
+    assert (block.dwconv2.conv.groups, block.dwconv2.conv.kernel_size) == (8, (7, 7))
+
+
+def test_no_convolution_has_a_bias_which_a_batchnorm_would_cancel():
     layers = YOLO("yolo11n-starnet_fit.yaml").model.model[:5]
     assert not any(m.bias is not None for row in layers for m in row.modules() if isinstance(m, nn.Conv2d))
 
 
-def test_channels_of_every_level_start_with_thresholds_of_their_own():
+def test_channels_of_every_level_start_with_different_thresholds():
     for row in YOLO("yolo11n-starnet_fit.yaml").model.model[:5]:
         assert all(m.bias.std() > 0.25 for m in row.modules() if isinstance(m, nn.BatchNorm2d))
 
 
 def test_fuse_folds_every_batchnorm_and_changes_nothing():
     model = YOLO("yolo11n-starnet_fit.yaml").model.double().eval()
-    for m in model.modules():  # away from the identity that a fresh BatchNorm is
+    for m in model.modules():  # a fresh BatchNorm is the identity, which hides errors
         if isinstance(m, nn.BatchNorm2d):
             m.running_mean.normal_(std=0.1)
             m.running_var.uniform_(0.5, 1.5)
@@ -101,12 +121,12 @@ def test_fuse_folds_every_batchnorm_and_changes_nothing():
 
 def test_an_adam_step_turns_the_weights_of_every_level_further_than_in_starnet_but_not_beyond_the_stock_backbone():
     def share(name: str, rows: int) -> list[float]:
-        """How far a step of 1 in every weight goes, relative to the weights, for each level's median convolution."""
-        found = []
+        """Relative change of the weights by a step of 1 in each, for the median convolution of every level."""
+        shares = []
         for row in YOLO(name).model.model[:rows]:
             stds = [m.weight.std().item() for m in row.modules() if isinstance(m, nn.Conv2d) and m.groups == 1]
-            found.append(1 / sorted(stds)[len(stds) // 2])
-        return found
+            shares.append(1 / sorted(stds)[len(stds) // 2])
+        return shares
 
     fit, stock, paper = share("yolo11n-starnet_fit.yaml", 5), share("yolo11n.yaml", 9), share("yolo11n-starnet.yaml", 5)
     assert all(a > 2 * b for a, b in zip(fit, paper))

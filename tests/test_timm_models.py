@@ -23,7 +23,7 @@ KINDS = {
 
 
 @pytest.mark.parametrize("args", KINDS.values(), ids=KINDS)
-def test_every_level_is_there_at_any_size_and_learns(args: dict[str, Any], tmp_path: Path):
+def test_every_level_has_its_stride_at_any_size_and_learns(args: dict[str, Any], tmp_path: Path):
     model = tasks.DetectionModel(str(config(tmp_path, "timm", args)), verbose=False)
     assert model.stride.tolist() == [8, 16, 32]
     layers = model.model
@@ -32,9 +32,9 @@ def test_every_level_is_there_at_any_size_and_learns(args: dict[str, Any], tmp_p
         levels = [layers[i](maps) for i in range(1, 5)]
         assert [x.shape[2:] for x in levels] == [(height // s, width // s) for s in (4, 8, 16, 32)]
         sum(x.square().mean() for x in levels).backward()
-    last = [p.grad for p in layers[0].parameters() if p.grad is not None]
-    assert last
-    assert all(g.isfinite().all() for g in last)
+    gradients = [p.grad for p in layers[0].parameters() if p.grad is not None]
+    assert gradients
+    assert all(g.isfinite().all() for g in gradients)
 
 
 def test_a_model_trains_by_name_fuses_and_exports_to_onnx(tmp_path: Path):
@@ -48,8 +48,8 @@ def test_a_model_trains_by_name_fuses_and_exports_to_onnx(tmp_path: Path):
         after = model.fuse(verbose=False)(image)[0]
     session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
     exported = torch.from_numpy(session.run(None, {session.get_inputs()[0].name: image.numpy()})[0])
-    for found in (after, exported):
-        assert (found - before).abs().max() <= 1e-4 * before.abs().max()
+    for result in (after, exported):
+        assert (result - before).abs().max() <= 1e-4 * before.abs().max()
 
 
 def test_weights_come_from_a_file_once_and_features_equal_timms(tmp_path: Path):
@@ -60,8 +60,8 @@ def test_weights_come_from_a_file_once_and_features_equal_timms(tmp_path: Path):
     theirs = timm.create_model("resnet10t", features_only=True, pretrained=True, pretrained_cfg_overlay=overlay).eval()
     image = torch.rand(1, 3, 64, 96)
     with torch.no_grad():
-        for found, expected in zip(model.model[0](image), theirs(image), strict=True):
-            assert torch.equal(found, expected)
+        for level, expected in zip(model.model[0](image), theirs(image), strict=True):
+            assert torch.equal(level, expected)
 
 
 @pytest.mark.parametrize(
