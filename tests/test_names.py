@@ -94,10 +94,10 @@ def test_a_file_of_the_users_own_wins(name: str):
 @pytest.mark.parametrize("name", ["yolo11n-starnet.yaml", "yolo11-starnet.yaml"], ids=["with scale", "without scale"])
 def test_the_log_says_when_a_file_of_the_users_own_wins(name: str, log: list[str]):
     yaml_model_load("yolo11n-starnet.yaml")
-    assert not any("a file of yours" in line for line in log)
+    assert not any("is your file" in line for line in log)
     Path(name).write_text(REFERENCE)
     yaml_model_load("yolo11n-starnet.yaml")
-    assert sum(f"yolo-starnet: {name} is {Path(name).resolve()}, a file of yours" in line for line in log) == 1
+    assert sum(f"yolo-starnet: {name} is your file {Path(name).resolve()}," in line for line in log) == 1
 
 
 @pytest.mark.parametrize(
@@ -125,9 +125,9 @@ def test_any_other_stock_model_is_grafted_on_first_use(name: str, stock: str, mo
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
-        ("yolo11-starnet_s9.yaml", "no backbone 'starnet_s9'; the nearest are starnet_s4"),
-        ("yolo99-starnet.yaml", "has no yolo99.yaml; there are yolov9t-starnet.yaml"),
-        ("yolo11n-starnet-sgm.yaml", "has no yolo11n-sgm.yaml; there are yolo11-starnet-seg.yaml"),
+        ("yolo11-starnet_s9.yaml", "no backbone 'starnet_s9'; did you mean 'starnet_s4'"),
+        ("yolo99-starnet.yaml", "has no yolo99.yaml; did you mean 'yolov9t-starnet.yaml'"),
+        ("yolo11n-starnet-sgm.yaml", "has no yolo11n-sgm.yaml; did you mean 'yolo11-starnet-seg.yaml'"),
     ],
 )
 def test_a_name_that_stands_for_nothing_is_refused_with_the_nearest(name: str, reason: str):

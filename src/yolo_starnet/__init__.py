@@ -1,4 +1,4 @@
-"""StarNet backbones for stock Ultralytics YOLO: importing this package is all that it takes.
+"""StarNet backbones for stock Ultralytics YOLO. Importing this package activates them.
 
 >>> import yolo_starnet
 >>> from ultralytics import YOLO
@@ -9,8 +9,8 @@ from .backbone import Backbone, Layer
 from .hookspecs import hookimpl
 from .patching.patch import activate, deactivate, is_active
 from .plugins import backbones
+from .version import __version__
 
-__version__ = "0.1.0"
 __all__ = ["Backbone", "Layer", "__version__", "activate", "backbones", "deactivate", "hookimpl", "is_active"]
 
 activate()

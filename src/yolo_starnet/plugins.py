@@ -37,7 +37,7 @@ def table() -> Table:
 
 
 class Table(dict[str, Backbone]):
-    """The registered backbones by name; `modules` are the classes they are made of, by class name."""
+    """The registered backbones by name. `modules` holds the classes of their layers by class name."""
 
     def __init__(self, reserved: Mapping[str, object]) -> None:
         super().__init__()
@@ -45,7 +45,7 @@ class Table(dict[str, Backbone]):
         self.modules: dict[str, type[nn.Module]] = {}
 
     def add(self, backbones: Iterable[Backbone], distribution: str = "") -> None:
-        """Add all of `backbones`, which came from `distribution`, or raise `PluginError` and add none."""
+        """Add all `backbones` of the package `distribution`, or raise `PluginError` and add none."""
         names = dict(self)
         modules = dict(self.modules)
         for backbone in backbones:
@@ -71,41 +71,42 @@ class Table(dict[str, Backbone]):
 def load(reserved: Mapping[str, object]) -> Table:
     """Collect the backbones of every installed plugin.
 
-    A plugin that fails to import, raises, clashes or wants what this release lacks is named in a warning and left out.
-    Those whose entry points are named in the environment variable `YOLO_STARNET_DISABLE`, with commas between, are left
-    out without a word.
+    A plugin that fails to import, raises, clashes or needs another release is left out with a warning that names it.
+    The environment variable `YOLO_STARNET_DISABLE`, entry points with commas between, leaves plugins out silently.
 
     Args:
-        reserved: Names that no backbone or class may take.
+        reserved: Names that no backbone and no class may take.
 
     Returns:
         The table, StarNet first.
     """
     table = Table(reserved)
     disabled = {name.strip() for name in os.environ.get("YOLO_STARNET_DISABLE", "").split(",")}
-    found = {e for e in importlib.metadata.entry_points(group=hookspecs.PROJECT) if e.name not in disabled}
-    # Our own come first, so that in a clash it is the other that is left out.
-    for entry in sorted(found, key=lambda e: (not _ours(e), e.name, e.value)):
+    entries = {e for e in importlib.metadata.entry_points(group=hookspecs.PROJECT) if e.name not in disabled}
+    # Our own come first, so that a plugin that clashes with them is left out, not they.
+    for entry in sorted(entries, key=lambda e: (not _ours(e), e.name, e.value)):
         try:
             table.add(_backbones_of(entry), "" if _ours(entry) or entry.dist is None else entry.dist.name)
-        except Exception as error:  # a broken plugin of somebody else's must not break `import yolo_starnet`
+        except Exception as error:  # a broken plugin must not break `import yolo_starnet`
             message = (
                 f"yolo-starnet plugin '{entry.name}' ({entry.value}) is left out: {error!r}. Update it or "
-                f"yolo-starnet, or leave it out unasked with YOLO_STARNET_DISABLE={entry.name}"
+                f"yolo-starnet, or silence this warning with YOLO_STARNET_DISABLE={entry.name}"
             )
             warnings.warn(message, RuntimeWarning, stacklevel=2)
     return table
 
 
 def _backbones_of(entry: importlib.metadata.EntryPoint) -> list[Backbone]:
-    manager = pluggy.PluginManager(hookspecs.PROJECT)  # one for each, so that none can spoil it for the others
+    """The backbones that one plugin registers."""
+    manager = pluggy.PluginManager(hookspecs.PROJECT)  # one per plugin, so that a broken one affects no other
     manager.add_hookspecs(hookspecs)
     manager.register(entry.load(), entry.name)
     manager.check_pending()
-    found: list[Backbone] = []
-    manager.hook.register_backbones(register=found.append)
-    return found
+    registered: list[Backbone] = []
+    manager.hook.register_backbones(register=registered.append)
+    return registered
 
 
 def _ours(entry: importlib.metadata.EntryPoint) -> bool:
+    """Whether this package ships the plugin."""
     return entry.value.startswith(f"{hookspecs.PROJECT}.")

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..errors import ConfigError, nearest
+from ..measuring import figures
 from ..model_yaml import names
 
 
@@ -45,6 +46,6 @@ def graft(backbones: Collection[str], model: str, backbone: str = "starnet", out
     file = Path(out or names.name_of(base.stem, backbone))
     if file.exists():
         raise ConfigError(f"{file} exists and is not overwritten; give another file name with out=")
-    text = names.grafted_yaml(base, name, arguments, figures=True)
+    text = names.grafted_yaml(base, name, arguments, figures=figures.by_scale)
     file.write_text(text, encoding="utf-8")
     return Grafted(file, text, out or names.name_of(Path(model).stem, backbone))

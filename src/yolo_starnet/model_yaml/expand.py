@@ -1,19 +1,39 @@
-"""Model dict to model dict: expands a backbone row into the layers that it stands for. Pure."""
+"""Model dict to model dict: expands a backbone row into five layer rows. Changes nothing of Ultralytics."""
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 from torch import nn
 
 from ..backbone import Backbone, Layer
-from ..errors import BackboneError
-from ..patching import checkpoints
+from ..errors import BackboneError, nearest
+from ..feature_maps import STRIDES
 
-LEVELS = 5
-"""Layers of an expanded row, P1/2 to P5/32: they take indices 0 to 4, and the next row is 5."""
+LEVELS = len(STRIDES)
+"""Layers of an expanded row, P1/2 to P5/32. They take indices 0 to 4, and the next row is 5."""
+
+
+class BackboneRow(NamedTuple):
+    """The first row of a model, where it names a registered backbone, and the row's arguments."""
+
+    backbone: Backbone
+    args: Any
+
+
+def backbone_row(model: Mapping[str, Any], backbones: Mapping[str, Backbone]) -> BackboneRow | None:
+    """The backbone row of a model, None where its first row is another or malformed.
+
+    Args:
+        model: A model dict as `ultralytics.nn.tasks.yaml_model_load` returns it.
+        backbones: The registered backbones by name.
+    """
+    first: Any = next(iter(_rows(model, "backbone")), None)
+    name = _module_name(first)
+    return (
+        BackboneRow(backbones[name], first[3]) if name is not None and name in backbones and len(first) == 4 else None
+    )
 
 
 def expand(
@@ -21,79 +41,77 @@ def expand(
 ) -> Mapping[str, Any]:
     """Replace the backbone row of a model by ordinary layer rows.
 
+    Malformed rows are kept for the stock parser, whose own error then appears.
+
     Args:
         model: A model dict as `ultralytics.nn.tasks.yaml_model_load` returns it. It is left as it is.
         in_channels: Channels of the image.
         backbones: The registered backbones by name.
-        modules: What every other name in a row stands for, beside `nn.…` and `torchvision.ops.…`.
+        modules: The modules that every other row may name, by name, beside `nn.…` and `torchvision.ops.…`.
 
     Returns:
         `model` itself where its first row is no backbone, else a copy whose first `LEVELS` rows are its levels.
 
     Raises:
-        BackboneError: A row names nothing that is known, or a backbone row cannot be expanded.
+        BackboneError: A row names an unknown module, or a backbone row cannot be expanded.
     """
-    for section in ("backbone", "head"):
-        for index, row in enumerate(model.get(section) or ()):
-            if not isinstance(row, (list, tuple)) or len(row) < 3 or not isinstance(row[2], str):
-                continue  # Ultralytics has its own words for these
-            name = row[2]
-            if name in backbones:
-                _check_place(model, section, index)
-            elif name not in modules and not name.startswith(("nn.", "torchvision.ops.")):
-                near = _nearest(name, backbones, modules)
-                raise BackboneError(f"{_where(model, section, index)}: unknown module '{name}'{near}")
-
-    rows = model.get("backbone", [])
-    backbone = backbones.get(rows[0][2]) if rows else None
-    if backbone is None:
+    _check_names(model, backbones, modules)
+    row = backbone_row(model, backbones)
+    if row is None:
         return model
-    layers = _build(model, backbone, in_channels)
+    layers = _build(model, row, in_channels)
     _check_references(model, layers)
-    return {**model, "backbone": [*([x.source, 1, x.module.__name__, list(x.args)] for x in layers), *rows[1:]]}
+    levels = [[x.source, 1, x.module.__name__, list(x.args)] for x in layers]
+    return {**model, "backbone": [*levels, *model["backbone"][1:]]}
 
 
-def finish(
-    model: Mapping[str, Any], in_channels: int, backbones: Mapping[str, Backbone], layers: Sequence[nn.Module]
-) -> None:
-    """Do to the `layers` built of `model` what can be done only now: load weights, say which package they are of.
+def load_weights(model: Mapping[str, Any], in_channels: int, row: BackboneRow, layers: Sequence[nn.Module]) -> None:
+    """Load the weights that a backbone row asks for with `pretrained` into the `layers` built of `model`.
 
     Raises:
-        BackboneError: The weights that the backbone row asks for cannot be had or do not fit.
+        BackboneError: The weights cannot be loaded or do not fit.
     """
-    row = next(iter(model.get("backbone") or ()), None)
-    backbone = backbones.get(row[2]) if row else None
-    if row is None or backbone is None:
-        return
-    checkpoints.mark(layers[0], backbone)
-    if not (row[3].get("pretrained") if isinstance(row[3], Mapping) else None):
+    pretrained = row.args.get("pretrained") if isinstance(row.args, Mapping) else None
+    if not pretrained:
         return
     levels = [*layers][:LEVELS]
-    for level in levels:  # until training starts, since older releases find the strides with a black image in training
-        level.eval()  # mode, which would enter the statistics of every BatchNorm
-    if backbone.load_weights:
+    # Older releases find the strides with a black image in training mode, which would enter the statistics of every
+    # BatchNorm. Training switches the mode back.
+    for level in levels:
+        level.eval()
+    if row.backbone.load_weights:
         try:
-            backbone.load_weights(levels, in_channels, row[3]["pretrained"])
+            row.backbone.load_weights(levels, in_channels, pretrained)
         except ValueError as error:
             raise BackboneError(f"{_where(model, 'backbone', 0)}: {error}") from error
 
 
-def _check_references(model: Mapping[str, Any], layers: Sequence[Layer]) -> None:
-    """Refuse a row that takes an index of the backbone at which there is no feature map."""
-    places = [(s, i) for s in ("backbone", "head") for i in range(len(model.get(s) or ()))][1:]
-    for position, (section, index) in enumerate(places, LEVELS):
-        source = model[section][index][0]
-        for given in source if isinstance(source, (list, tuple)) else [source]:
-            level = position + given if isinstance(given, int) and given < 0 else given
-            if level in range(LEVELS) and not layers[level].channels:
-                known = ", ".join(f"{i} (P{i + 1}/{2 ** (i + 1)})" for i, x in enumerate(layers) if x.channels)
-                raise BackboneError(
-                    f"{_where(model, section, index)}: there is no feature map of '{model['backbone'][0][2]}' at index "
-                    f"{level}; take {known}"
-                )
+def _rows(model: Mapping[str, Any], section: str) -> Sequence[Any]:
+    """The rows of a section, none where it is not a list."""
+    rows = model.get(section)
+    return rows if isinstance(rows, (list, tuple)) else ()
+
+
+def _module_name(row: Any) -> str | None:
+    """The module that a row names, None where the row is malformed."""
+    return row[2] if isinstance(row, (list, tuple)) and len(row) >= 3 and isinstance(row[2], str) else None
+
+
+def _check_names(model: Mapping[str, Any], backbones: Mapping[str, Backbone], modules: Mapping[str, object]) -> None:
+    """Refuse a row that names an unknown module, and a backbone that is not the first row."""
+    for section in ("backbone", "head"):
+        for index, row in enumerate(_rows(model, section)):
+            name = _module_name(row)
+            if name in backbones:
+                _check_place(model, section, index)
+            elif name and name not in modules and not name.startswith(("nn.", "torchvision.ops.")):
+                classes = [k for k, v in modules.items() if isinstance(v, type) and issubclass(v, nn.Module)]
+                similar = nearest(name, [*backbones, *classes])
+                raise BackboneError(f"{_where(model, section, index)}: unknown module '{name}'{similar}")
 
 
 def _check_place(model: Mapping[str, Any], section: str, index: int) -> None:
+    """Refuse a backbone row that is not `[-1, 1, NAME, ARGS]`, the first under `backbone:`."""
     row = model[section][index]
     problem = None
     if len(row) != 4:
@@ -108,32 +126,49 @@ def _check_place(model: Mapping[str, Any], section: str, index: int) -> None:
         raise BackboneError(f"{_where(model, section, index)}: {problem}")
 
 
-def _build(model: Mapping[str, Any], backbone: Backbone, in_channels: int) -> list[Layer]:
+def _check_references(model: Mapping[str, Any], layers: Sequence[Layer]) -> None:
+    """Refuse a row that takes a level of the backbone that has no feature map."""
+    places = [(s, i, row) for s in ("backbone", "head") for i, row in enumerate(_rows(model, s))][1:]
+    for position, (section, index, row) in enumerate(places, LEVELS):
+        if _module_name(row) is None:
+            continue
+        for source in row[0] if isinstance(row[0], (list, tuple)) else [row[0]]:
+            level = position + source if isinstance(source, int) and source < 0 else source
+            if level in range(LEVELS) and not layers[level].channels:
+                maps = [f"{i} (P{i + 1}/{stride})" for i, stride in enumerate(STRIDES) if layers[i].channels]
+                raise BackboneError(
+                    f"{_where(model, section, index)}: there is no feature map of '{model['backbone'][0][2]}' at index "
+                    f"{level}; take {', '.join(maps)}"
+                )
+
+
+def _build(model: Mapping[str, Any], row: BackboneRow, in_channels: int) -> list[Layer]:
+    """The layers of the backbone row."""
     try:
-        layers = list(backbone.build(in_channels, **_options(model, backbone)))
+        layers = list(row.backbone.build(in_channels, **_options(model, row)))
         if len(layers) != LEVELS:
-            raise ValueError(f"'{backbone.name}' built {len(layers)} layers, expected {LEVELS} (P1/2 to P5/32)")
+            raise ValueError(f"'{row.backbone.name}' built {len(layers)} layers, expected {LEVELS} (P1/2 to P5/32)")
     except ValueError as error:
         raise BackboneError(f"{_where(model, 'backbone', 0)}: {error}") from error
     return layers
 
 
-def _options(model: Mapping[str, Any], backbone: Backbone) -> dict[str, Any]:
-    args = model["backbone"][0][3]
-    known = backbone.options
-    if isinstance(args, Mapping):
-        options = dict(args)
-    elif isinstance(args, (list, tuple)) and len(args) in {0, 2}:
-        options = dict(zip(("depth", "width"), args))
+def _options(model: Mapping[str, Any], row: BackboneRow) -> dict[str, Any]:
+    """The options that the backbone row gives, and `width` by the model scale where it gives none."""
+    name, known = row.backbone.name, row.backbone.options
+    if isinstance(row.args, Mapping):
+        options = dict(row.args)
+    elif isinstance(row.args, (list, tuple)) and len(row.args) in {0, 2}:
+        options = dict(zip(("depth", "width"), row.args))
     else:
-        count = f"{len(args)} arguments" if isinstance(args, (list, tuple)) else repr(args)
+        count = f"{len(row.args)} arguments" if isinstance(row.args, (list, tuple)) else repr(row.args)
         raise ValueError(f"args must be [], [depth, width] or {{option: value}}; found {count}")
     for option in options:
-        if option not in known and not backbone.takes_any:
-            raise ValueError(f"unknown option {option!r}; '{backbone.name}' takes {', '.join(known) or 'none'}")
-    for option in backbone.required:
+        if option not in known and not row.backbone.takes_any:
+            raise ValueError(f"unknown option {option!r}; '{name}' takes {', '.join(known) or 'none'}")
+    for option in row.backbone.required:
         if option not in {"width", *options}:
-            raise ValueError(f"option {option!r} is missing; '{backbone.name}' takes {', '.join(known)}")
+            raise ValueError(f"option {option!r} is missing; '{name}' takes {', '.join(known)}")
     return {"width": _scale_width(model), **options} if "width" in known else options
 
 
@@ -145,14 +180,7 @@ def _scale_width(model: Mapping[str, Any]) -> float:
     return scales[model.get("scale") or next(iter(scales))][1]
 
 
-def _nearest(name: str, backbones: Collection[str], modules: Mapping[str, object]) -> str:
-    """The part of a message that offers the names most like `name`, if any is like it."""
-    known = [*backbones, *(k for k, v in modules.items() if isinstance(v, type) and issubclass(v, nn.Module))]
-    by_lower = {k.lower(): k for k in known}
-    near = difflib.get_close_matches(name.lower(), by_lower, n=2)
-    return "; did you mean " + " or ".join(f"'{by_lower[n]}'" for n in near) + "?" if near else ""
-
-
 def _where(model: Mapping[str, Any], section: str, index: int) -> str:
+    """The row and the file that an error is about."""
     row = str(model[section][index]).replace("'", "")
     return f"{section} row {index} {row} of {model.get('yaml_file') or 'the model'}"

@@ -1,4 +1,4 @@
-"""A stock YAML and a backbone name to a YAML on that backbone. Pure."""
+"""Stock YAML and backbone name to a YAML on that backbone. Changes nothing of Ultralytics."""
 
 from __future__ import annotations
 
@@ -11,14 +11,19 @@ from typing import Any
 import yaml
 
 from ..errors import BackboneError
+from ..feature_maps import NEEDED, STRIDES
 
-LEVELS = {2: 0, 4: 1, 8: 2, 16: 3, 32: 4}
-"""The index of each stride in an expanded backbone row."""
+LEVELS = {stride: level for level, stride in enumerate(STRIDES)}
+"""The index of each stride in an expanded backbone row: 0 for P1/2 to 4 for P5/32."""
 _KEEPS_CHANNELS = {"C2PSA", "C2fPSA", "PSA"}
 """Modules that return as many channels as they get, whatever their row asks for; Ultralytics asserts it."""
 _ROW = re.compile(
-    r"(?P<before>\s*-\s*\[\s*)(?P<source>-?\d+|\[[-\d,\s]*\])(?P<rest>\s*,[^#]*\])\s*(?:#\s*(?P<note>.*))?"
+    r"(?P<before>\s*-\s*\[\s*)"  # "  - ["
+    r"(?P<source>-?\d+|\[[-\d,\s]*\])"  # "-1" or "[-1, 6]"
+    r"(?P<rest>\s*,[^#]*\])"  # ", 1, Concat, [1]]"
+    r"\s*(?:#\s*(?P<note>.*))?"  # " # cat backbone P4"
 )
+"""A row that has a line to itself."""
 
 
 @dataclass(frozen=True)
@@ -27,8 +32,8 @@ class Graft:
 
     Attributes:
         model: The grafted model dict.
-        cut: How many rows of the original the backbone row stands for.
-        kept: For each row after the backbone row, its index in the original, or None for one that was put in.
+        cut: How many rows of the original the backbone row replaces.
+        kept: For each row after the backbone row, its index in the original, or None for a row that was added.
     """
 
     model: dict[str, Any]
@@ -41,8 +46,8 @@ def graft(
 ) -> Graft:
     """Replace the rows that extract features, up to the last at P5/32, by one backbone row.
 
-    What follows at P5 stays (SPPF, C2PSA, a P6 stage, …), and every reference to a replaced row, also to one inside a
-    stage, becomes one to the level of its stride.
+    The rows after them stay (SPPF, C2PSA, a P6 stage, …). A reference to a replaced row, also to a row inside a stage,
+    becomes a reference to the level of the same stride.
 
     Args:
         model: A model dict as a stock YAML holds it. It is left as it is.
@@ -51,44 +56,47 @@ def graft(
         args: The arguments of its row.
 
     Raises:
-        BackboneError: The model has no P3/8 to P5/32 that a backbone could replace, or needs a row that goes.
+        BackboneError: The model has no P3/8 to P5/32 that a backbone could replace, or a row that stays needs a
+            replaced row that is no level.
     """
     rows = [*model["backbone"], *model["head"]]
     cut = _extractor(model["backbone"], strides)
-    missing = [f"P{LEVELS[stride] + 1}/{stride}" for stride in (8, 16, 32) if stride not in strides[:cut]]
+    missing = [f"P{LEVELS[stride] + 1}/{stride}" for stride in NEEDED if stride not in strides[:cut]]
     if missing:
         raise BackboneError(f"its backbone has no {', '.join(missing)} that '{backbone}' could replace")
 
-    # Such a module after a stage took the channels of the stage for granted.
+    # Such a module relies on the channels of the stage before it. A 1 x 1 convolution restores them.
     adapter = len(rows) > cut and rows[cut][2] in _KEEPS_CHANNELS and rows[cut][0] in {-1, cut - 1}
-    shift = len(LEVELS) + adapter - cut
+    added = [[-1, 1, "Conv", [rows[cut][3][0], 1, 1]]] if adapter else []
+    kept = [*added, *_kept_rows(rows, strides, cut, len(LEVELS) + adapter - cut)]
+    split = len(model["backbone"]) - cut + adapter
+    row = [-1, 1, backbone, dict(args) if isinstance(args, Mapping) else list(args)]
+    grafted = {**model, "backbone": [row, *kept[:split]], "head": kept[split:]}
+    return Graft(grafted, cut, (*[None] * adapter, *range(cut, len(rows))))
+
+
+def _kept_rows(rows: Sequence[Sequence[Any]], strides: Sequence[int | None], cut: int, shift: int) -> list[list[Any]]:
+    """The rows from `cut` on. Their references to replaced rows become levels, the others move by `shift`."""
 
     def renumber(index: int, source: int) -> int:
         target = index + source if source < 0 else source
         if target >= cut:
             return source if source < 0 else source + shift
         if source == -1:
-            return source  # the first row kept, fed by P5 as before
+            return source  # the first row that stays takes P5, as before
         if strides[target] not in LEVELS:
             raise BackboneError(f"row {index} {rows[index]} needs row {target} {rows[target]}, which is no level")
         return LEVELS[strides[target]]  # type: ignore[index]  # not None, by the line above
 
-    kept: list[list[Any]] = [
+    return [
         [[renumber(i, s) for s in row[0]] if isinstance(row[0], list) else renumber(i, row[0]), *row[1:]]
         for i, row in enumerate(rows)
         if i >= cut
     ]
-    origin: list[int | None] = list(range(cut, len(rows)))
-    if adapter:
-        kept.insert(0, [-1, 1, "Conv", [rows[cut][3][0], 1, 1]])
-        origin.insert(0, None)
-    split = len(model["backbone"]) - cut + adapter
-    row = [-1, 1, backbone, dict(args) if isinstance(args, Mapping) else list(args)]
-    return Graft({**model, "backbone": [row, *kept[:split]], "head": kept[split:]}, cut, tuple(origin))
 
 
 def _extractor(rows: Sequence[Sequence[Any]], strides: Sequence[int | None]) -> int:
-    """How many rows extract features: up to the last at P5 of a kind that comes earlier, or that gets there."""
+    """The number of rows that extract features: up to the last at P5 that is first there or of a kind used before."""
     last = 0
     earlier: set[str] = set()
     for index, (row, stride) in enumerate(zip(rows, strides)):
@@ -104,21 +112,21 @@ def write(text: str, graft: Graft, origin: str, figures: Mapping[str, str] | Non
 
     Args:
         text: The text of the original.
-        graft: What became of it.
-        origin: How it came about, for the first lines.
-        figures: What to say of each scale, such as its parameters and GFLOPs; the key '' is for a model without scales.
+        graft: The original on another backbone.
+        origin: How it was made, for the first lines.
+        figures: The comment of each scale, such as its parameters and GFLOPs. A model without scales has the key ''.
     """
     figures = figures or {}
     lines = [*_head(text, origin, figures), *_rows(text.splitlines(), graft)]
     written = "\n".join(lines) + "\n"
     if yaml.safe_load(written) == graft.model:
         return written
-    # An original laid out in a way of its own: right without comments, rather than wrong with them.
+    # The original is laid out in another way. Its comments are lost, the model is right.
     return "\n".join(_head("", origin, figures)) + "\n" + yaml.safe_dump(graft.model, sort_keys=False)
 
 
 def _head(text: str, origin: str, figures: Mapping[str, str]) -> list[str]:
-    """The lines before `backbone:`: the licence, where it comes from, and the settings with figures that hold."""
+    """The lines before `backbone:`: the licence, the origin, and the settings with the new figures."""
     before = re.split(r"^backbone:", text, maxsplit=1, flags=re.MULTILINE)[0].splitlines()
     lines = []
     for line in before:
@@ -133,26 +141,43 @@ def _head(text: str, origin: str, figures: Mapping[str, str]) -> list[str]:
 
 
 def _rows(lines: Sequence[str], graft: Graft) -> list[str]:
-    """The lines from `backbone:` on, where the original has a row a line."""
+    """The lines from `backbone:` on, where each row of the original has a line to itself; else none."""
     start = next((i for i, line in enumerate(lines) if line.startswith("backbone:")), len(lines))
-    kept = [*graft.model["backbone"][1:], *graft.model["head"]]
-    found: list[str] = []
-    seen = -1  # the index of the last row of the original
-    for line in lines[start:]:
-        row = _ROW.fullmatch(line)
-        seen += row is not None
-        if row and not seen:
-            levels = ", ".join(f"{level}-P{level + 1}/{stride}" for stride, level in LEVELS.items())
-            arguments = json.dumps(graft.model["backbone"][0][3])
-            found.append(f"{row['before']}-1, 1, {graft.model['backbone'][0][2]}, {arguments}] # {levels}")
-            if None in graft.kept:
-                found.append(f"{row['before']}-1, 1, Conv, {kept[0][3]}] # 5 to the channels of the next")
-        elif not row and not 0 <= seen < graft.cut - 1:
-            found.append(line)
-        elif row and seen >= graft.cut and seen in graft.kept:
-            new = graft.kept.index(seen)
-            note = re.sub(rf"^{seen}\b|(?<=\(){seen}(?=\))", "", row["note"] or "").replace(" ()", "").strip(" ,")
-            separator = "" if note.startswith("-") or not note else " "
-            index = new + len(LEVELS)
-            found.append(f"{row['before']}{kept[new][0]}{row['rest']} # {index}{separator}{note}")
-    return found
+    matches = [_ROW.fullmatch(line) for line in lines]
+    row_lines = [i for i in range(start, len(lines)) if matches[i]]
+    if len(row_lines) != graft.cut + sum(index is not None for index in graft.kept):
+        return []
+    index_of = {line: index for index, line in enumerate(row_lines)}
+    first, last = row_lines[0], row_lines[graft.cut - 1]  # of the rows that the backbone row stands for
+    after = [
+        line if (row := matches[i]) is None else _kept_row(row, index_of[i], graft)
+        for i, line in enumerate(lines[last + 1 :], last + 1)
+    ]
+    return [*lines[start:first], *_new_rows(lines[first], graft), *after]
+
+
+def _new_rows(first: str, graft: Graft) -> list[str]:
+    """The line of the backbone row, and that of the convolution after it, if any, indented like the `first` row."""
+    before = first[: first.index("[") + 1]
+    (_, _, name, arguments), *kept = graft.model["backbone"]
+    levels = ", ".join(f"{level}-P{level + 1}/{stride}" for stride, level in LEVELS.items())
+    lines = [f"{before}-1, 1, {name}, {json.dumps(arguments)}] # {levels}"]
+    if None in graft.kept:
+        lines.append(f"{before}-1, 1, Conv, {kept[0][3]}] # {len(LEVELS)} to the channels of the next")
+    return lines
+
+
+def _kept_row(row: re.Match[str], index: int, graft: Graft) -> str:
+    """The line of a row that stays, with its new `from` and its new index.
+
+    Args:
+        row: The original line.
+        index: The index of the row in the original.
+        graft: What the original became.
+    """
+    position = graft.kept.index(index)
+    source = [*graft.model["backbone"][1:], *graft.model["head"]][position][0]
+    # The original's note starts with the old index, or has it in brackets.
+    note = re.sub(rf"^{index}\b|(?<=\(){index}(?=\))", "", row["note"] or "").replace(" ()", "").strip(" ,")
+    separator = "" if note.startswith("-") or not note else " "
+    return f"{row['before']}{source}{row['rest']} # {position + len(LEVELS)}{separator}{note}"

@@ -1,23 +1,22 @@
-"""A config name, such as yolo11n-starnet.yaml, to a YAML file."""
+"""Config name to YAML file: yolo11n-starnet.yaml to configs/yolo11-starnet.yaml or to a graft of a stock model."""
 
 from __future__ import annotations
 
-import difflib
 import functools
 import os
 import re
 import tempfile
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import ultralytics
 import yaml
 from ultralytics.utils import ROOT, USER_CONFIG_DIR
 from ultralytics.utils.checks import parse_version
 
-from ..errors import BackboneError, ConfigError
-from ..measuring import figures as measuring
+from ..errors import BackboneError, ConfigError, nearest
+from ..version import __version__
 from . import graft, strides
 
 _PACKAGE = Path(__file__).parents[1]
@@ -37,7 +36,21 @@ FIRST_RELEASES = {
     "yolo26-sem": "8.4.52",
     "yolo26-depth": "8.4.104",
 }
-"""The release of Ultralytics that was the first to have a model, by how its name begins; 8.1.0 has the others."""
+"""The first release of Ultralytics with a model, by the start of the model's name; 8.1.0 has all others."""
+
+
+class ConfigName(NamedTuple):
+    """A config name, split: `yolo11n-starnet-seg.yaml` is `yolo11n-seg.yaml` on `starnet`.
+
+    Attributes:
+        name: The whole name.
+        stock: The stock name.
+        token: The backbone as it is written in the name.
+    """
+
+    name: str
+    stock: str
+    token: str
 
 
 def find(name: str, backbones: Collection[str]) -> Path | None:
@@ -50,59 +63,69 @@ def find(name: str, backbones: Collection[str]) -> Path | None:
         backbones: The registered backbone names.
 
     Returns:
-        A file in `configs/`, or one grafted from the installed Ultralytics, kept in the user's config folder; None
-        where `name` is no name of ours.
+        The YAML file, see `file_of`; None where `name` is no config name.
 
     Raises:
-        ConfigError: `name` asks for a family, task or variant that there is no config for.
+        ConfigError: There is no such family, task or backbone.
         BackboneError: The stock model has nothing that a backbone could replace.
     """
-    stock, token = split(name, backbones)
-    if not token:
-        return None
-    base = stock_file(stock)
+    config = split(name, backbones)
+    return file_of(config, backbones) if config else None
+
+
+def file_of(config: ConfigName, backbones: Collection[str]) -> Path:
+    """The YAML file of a config name that was split.
+
+    Args:
+        config: The parts of the name.
+        backbones: The registered backbone names.
+
+    Returns:
+        A file in `configs/`, or a graft of the installed Ultralytics' YAML, kept in the user's config folder.
+
+    Raises:
+        ConfigError: There is no such family, task or backbone.
+        BackboneError: The stock model has nothing that a backbone could replace.
+    """
+    base = stock_file(config.stock)
     try:
-        backbone, arguments = parse_backbone(token, backbones)
+        backbone, arguments = parse_backbone(config.token, backbones)
         if base is None:
-            raise ConfigError(missing(stock, token))
+            raise ConfigError(missing(config.stock, config.token))
     except ConfigError as error:
-        raise ConfigError(f"no config '{name}': {error}") from error
-    shipped = CONFIGS / name_of(base.stem, "starnet" if backbone == DEFAULT_BACKBONE else token)
+        raise ConfigError(f"no config '{config.name}': {error}") from error
+    shipped = CONFIGS / name_of(base.stem, "starnet" if backbone == DEFAULT_BACKBONE else config.token)
     if shipped.is_file():
         return shipped
-    releases = f"{ultralytics.__version__}-{_version()}"  # either may change what a graft comes to
+    releases = f"{ultralytics.__version__}-{__version__}"  # a graft depends on both
     kept = USER_CONFIG_DIR / "yolo_starnet" / releases / shipped.name
     if not kept.is_file():
         _write(kept, grafted_yaml(base, backbone, arguments))
     return kept
 
 
-def split(name: str, backbones: Collection[str]) -> tuple[str, str]:
-    """Take the backbone out of a config name.
-
-    Returns:
-        The stock name, and the backbone as it is written there; '' where there is none.
-    """
+def split(name: str, backbones: Collection[str]) -> ConfigName | None:
+    """Split a config name into the stock name and the backbone, None where it holds no backbone."""
     match = re.fullmatch(r"([^/\\]+)\.ya?ml", name)
     words = match[1].split("-") if match else []
     for index, word in enumerate(words):
         if index and (word.startswith(("starnet", "timm_")) or word in backbones):
-            return "-".join(words[:index] + words[index + 1 :]) + ".yaml", word
-    return name, ""
+            return ConfigName(name, "-".join(words[:index] + words[index + 1 :]) + ".yaml", word)
+    return None
 
 
 def parse_backbone(token: str, backbones: Collection[str]) -> tuple[str, Any]:
-    """What a backbone in a config name stands for: the name of a registered one and the arguments of its row.
+    """The registered backbone that a config name means by `token`, and the arguments of its row.
 
     Raises:
-        ConfigError: It stands for none.
+        ConfigError: There is no such backbone.
     """
     if token.startswith("timm_") and "timm" in backbones:
         return "timm", {"model": token.removeprefix("timm_")}
     name = DEFAULT_BACKBONE if token == "starnet" else token
     if name not in backbones:
-        near = difflib.get_close_matches(name, backbones, n=3, cutoff=0)
-        raise ConfigError(f"no backbone '{token}'; the nearest are {', '.join(near)}")
+        suggestion = nearest(name, backbones) or f"; there are {', '.join(backbones)}"
+        raise ConfigError(f"no backbone '{token}'{suggestion}")
     return name, []
 
 
@@ -129,14 +152,20 @@ def unscaled(name: str) -> str:
     return re.sub(r"(\d+)([nslmx])(.+)?$", r"\1\3", name)
 
 
-def grafted_yaml(base: Path, backbone: str, arguments: Any = (), figures: bool = False) -> str:
+def grafted_yaml(
+    base: Path,
+    backbone: str,
+    arguments: Any = (),
+    figures: Callable[[Mapping[str, Any], str], Mapping[str, object]] | None = None,
+) -> str:
     """The YAML text of a model on a backbone.
 
     Args:
         base: A YAML of the installed Ultralytics, or of the user's own.
         backbone: The name of a registered backbone.
         arguments: The arguments of its row.
-        figures: Whether to build each scale and write down its parameters and GFLOPs, which takes a second for each.
+        figures: `figures(model, name)` gives the figures of each scale, for the comments of the YAML, such as
+            `yolo_starnet.measuring.figures.by_scale`. The YAML has none without it.
 
     Raises:
         BackboneError: The model has nothing that a backbone could replace.
@@ -148,19 +177,24 @@ def grafted_yaml(base: Path, backbone: str, arguments: Any = (), figures: bool =
     except BackboneError as error:
         raise BackboneError(f"{base} cannot be put on '{backbone}': {error}") from error
     origin = f"{base.name} of Ultralytics {ultralytics.__version__} on {backbone}, by yolo-starnet graft"
-    found = measuring.by_scale(result.model, unscaled(base.name)) if figures else {}
-    return graft.write(text, result, origin, {scale: str(figure) for scale, figure in found.items()})
+    by_scale = figures(result.model, unscaled(base.name)) if figures else {}
+    return graft.write(text, result, origin, {scale: str(figure) for scale, figure in by_scale.items()})
 
 
 def missing(stock: str, token: str) -> str:
-    """Why the installed Ultralytics has no YAML of the name `stock`, and what there is, named with `token`."""
+    """The reason that the installed Ultralytics has no YAML `stock`: too old, or an unknown name.
+
+    Args:
+        stock: The stock name.
+        token: The backbone for the config names that the message suggests.
+    """
     installed = f"the installed Ultralytics is {ultralytics.__version__}"
     starts = [start for start in FIRST_RELEASES if re.match(rf"{start}(?!\d)", unscaled(stock))]
     first = FIRST_RELEASES[max(starts, key=len)] if starts else "8.1.0"
     if parse_version(first) > parse_version(ultralytics.__version__):
         return f"{max(starts, key=len).strip('-')} exists from Ultralytics {first} on, {installed}"
-    near = difflib.get_close_matches(unscaled(stock), stock_names(), n=4, cutoff=0)
-    return f"{installed} and has no {stock}; there are {', '.join(name_of(n[:-5], token) for n in near)}"
+    known = [name_of(Path(name).stem, token) for name in stock_names()]
+    return f"{installed} and has no {stock}{nearest(name_of(Path(unscaled(stock)).stem, token), known, 4)}"
 
 
 @functools.cache
@@ -168,15 +202,9 @@ def _stock_files() -> dict[str, Path]:
     return {file.name: file for file in (ROOT / "cfg" / "models").rglob("*.yaml")}
 
 
-def _version() -> str:
-    from .. import __version__
-
-    return __version__
-
-
 def _write(file: Path, text: str) -> None:
+    """Write a file at once: another process never reads half of it."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    # Written beside it and renamed: another process never reads half a file.
     with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=file.parent, suffix=".tmp", delete=False) as part:
         part.write(text)
     os.replace(part.name, file)

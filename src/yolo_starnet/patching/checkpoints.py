@@ -1,4 +1,4 @@
-"""What a checkpoint on a backbone needs before Ultralytics loads it, and what it must forget afterwards."""
+"""Prepares the load of a checkpoint on a backbone, and switches its `pretrained` off afterwards."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import importlib.util
 import pickletools
 import zipfile
 from collections.abc import Iterator, Mapping
+from itertools import pairwise
 from pathlib import Path
 
 import torch
@@ -14,23 +15,25 @@ from torch import nn
 
 from ..backbone import Backbone
 from ..errors import PluginError
+from ..model_yaml import expand
 
 MARK = "yolo_starnet_requires"
-"""The attribute of layer 0 that names the installed package that its backbone came from, and its modules."""
+"""The attribute of layer 0 that holds the package that registered its backbone, then the top-level modules needed."""
 
 
 def prepare(weight: object, backbones: Mapping[str, Backbone], restricted: bool) -> None:
     """Make sure that the classes of a checkpoint are there and, for a restricted load, allowed.
 
-    Only classes that packages of registered backbones define themselves are allowed, and only those that it names.
+    Only classes that packages of registered backbones define themselves are allowed, and only those that the
+    checkpoint names.
 
     Args:
-        weight: What Ultralytics was asked to load. Nothing is done unless it is a local file.
-        backbones: The registered backbones.
-        restricted: Whether it will be loaded with `weights_only=True`.
+        weight: The argument of `torch_safe_load`. Nothing is done unless it is a local file.
+        backbones: The registered backbones by name.
+        restricted: Whether Ultralytics will load it with `weights_only=True`.
 
     Raises:
-        PluginError: It needs the package of a backbone that is not installed.
+        PluginError: The package of its backbone is not installed.
     """
     pickled = _pickled(Path(str(weight).strip()))
     if MARK.encode() in pickled:
@@ -41,24 +44,29 @@ def prepare(weight: object, backbones: Mapping[str, Backbone], restricted: bool)
 
 
 def forget_pretrained(checkpoint: object, backbones: Mapping[str, Backbone]) -> None:
-    """Let the models of a loaded checkpoint no longer ask for weights: training builds them again and copies these."""
+    """Switch `pretrained` off in the models of a loaded checkpoint.
+
+    Training builds the model from `model.yaml` again and copies the checkpoint's weights into it.
+    """
     for key in ("model", "ema"):
         model = checkpoint.get(key) if isinstance(checkpoint, dict) else None
-        rows = (getattr(model, "yaml", None) or {}).get("backbone")
-        if rows and rows[0][2] in backbones and isinstance(rows[0][3], dict) and "pretrained" in rows[0][3]:
-            rows[0][3]["pretrained"] = False
+        row = expand.backbone_row(getattr(model, "yaml", None) or {}, backbones)
+        if row and isinstance(row.args, dict) and "pretrained" in row.args:
+            row.args["pretrained"] = False
 
 
 def mark(layer: nn.Module, backbone: Backbone) -> None:
-    """Write into a layer, and so into a checkpoint, which packages it cannot be loaded without."""
+    """Write into a layer, and so into its checkpoint, the packages that loading it needs."""
     if backbone.distribution:
         setattr(layer, MARK, " ".join([backbone.distribution, *sorted(backbone.all_packages)]))
 
 
 def _check_installed(weight: object, pickled: bytes) -> None:
-    strings = (arg for _, arg, _ in pickletools.genops(pickled) if isinstance(arg, str))
-    distribution, *packages = next((next(strings) for s in strings if s == MARK), "").split()
-    for package in packages:
+    """Refuse a checkpoint whose mark names a module that is not installed. Nothing is imported to find out."""
+    strings = [arg for _, arg, _ in pickletools.genops(pickled) if isinstance(arg, str)]
+    requirements = next((value for name, value in pairwise(strings) if name == MARK), "")  # a pickle: name, then value
+    distribution, _, packages = requirements.partition(" ")
+    for package in packages.split():
         if importlib.util.find_spec(package) is None:
             raise PluginError(
                 f"{weight} was trained on a backbone of the package '{distribution}', whose module '{package}' is not "
@@ -67,14 +75,20 @@ def _check_installed(weight: object, pickled: bytes) -> None:
 
 
 def _names(pickled: bytes, packages: set[str]) -> Iterator[tuple[str, str]]:
-    return ((m, name) for m, name in set(_globals(pickled)) if m.partition(".")[0] in packages)
+    """Module and name of all that a pickle refers to in these top-level packages."""
+    return ((module, name) for module, name in set(_globals(pickled)) if _package(module) in packages)
+
+
+def _package(module: str) -> str:
+    """The top-level package of a module."""
+    return module.partition(".")[0]
 
 
 def _find(name: tuple[str, str]) -> type | None:
-    """The class of this name if its package defines it; not a function, nor a class that it merely imported."""
+    """The class of this name if its package defines it, None for a function or a class that the package imported."""
     module, attribute = name
-    found = getattr(importlib.import_module(module), attribute, None)
-    return found if isinstance(found, type) and found.__module__.partition(".")[0] == module.partition(".")[0] else None
+    value = getattr(importlib.import_module(module), attribute, None)
+    return value if isinstance(value, type) and _package(value.__module__) == _package(module) else None
 
 
 def _globals(pickled: bytes) -> Iterator[tuple[str, str]]:
@@ -86,7 +100,7 @@ def _globals(pickled: bytes) -> Iterator[tuple[str, str]]:
 
 
 def _pickled(file: Path) -> bytes:
-    """The pickle in a file that torch.save wrote; nothing for any other file, which Ultralytics has words for."""
+    """The pickle in a file of torch.save, nothing for any other file: Ultralytics' own error then appears."""
     if not file.is_file() or not zipfile.is_zipfile(file):
         return b""
     with zipfile.ZipFile(file) as archive:

@@ -45,10 +45,10 @@ def is_active() -> bool:
 
 
 def activate() -> None:
-    """Teach the installed Ultralytics StarNet rows and config names, all or nothing; calling it again does nothing.
+    """Patch the installed Ultralytics so that it knows backbone rows and config names. Calling it again does nothing.
 
     Raises:
-        UnsupportedUltralyticsError: Something is not laid out as expected. Nothing stays patched.
+        UnsupportedUltralyticsError: Ultralytics is not laid out as expected. Nothing stays patched.
     """
     with _lock:
         if _undo:
@@ -64,7 +64,7 @@ def activate() -> None:
 
 
 def deactivate() -> None:
-    """Put every original object back. Models built meanwhile go on working."""
+    """Put every original object back. Models that are built already go on working."""
     with _lock:
         _run(_undo)
         _undo.clear()
@@ -81,7 +81,7 @@ def _inject_modules() -> list[Undo]:
 
 
 def _patch_parse_model() -> list[Undo]:
-    """Expand a backbone row before the parser sees it, and let our layers tell their output channels."""
+    """Expand a backbone row before the parser sees it, and ask the layers of backbones for their output channels."""
     original = _function(tasks, "parse_model", ("d", "ch"))
     table = plugins.table()
     parse = recompile.ask_for_channels(original, set(table.modules.values()))
@@ -89,7 +89,9 @@ def _patch_parse_model() -> list[Undo]:
     @functools.wraps(original)
     def parse_model(d: Any, ch: int, *args: Any, **kwargs: Any) -> Any:
         layers, save = parse(expand.expand(d, ch, table, vars(tasks)), ch, *args, **kwargs)
-        expand.finish(d, ch, table, layers)
+        if row := expand.backbone_row(d, table):
+            checkpoints.mark(layers[0], row.backbone)
+            expand.load_weights(d, ch, row, layers)
         return layers, save
 
     owners = [m for m in (tasks, ultralytics_nn) if getattr(m, "parse_model", None) is original]
@@ -97,18 +99,18 @@ def _patch_parse_model() -> list[Undo]:
 
 
 def _patch_initialize_weights() -> list[Undo]:
-    """Leave modules of others as their authors set them.
+    """Keep the settings of a module whose feature maps a backbone takes.
 
-    Ultralytics gives every plain BatchNorm its own `eps` and `momentum`, and older releases make every activation work
-    in place, which would overwrite a feature map that a module both returns and goes on from.
+    Ultralytics sets `eps` and `momentum` of every plain BatchNorm. Older releases make every activation work in place,
+    which would overwrite a feature map that a module both returns and continues from.
     """
     original = _function(tasks, "initialize_weights", ("model",))
 
     @functools.wraps(original)
     def initialize_weights(model: nn.Module) -> None:
-        theirs = [m for maps in model.modules() if isinstance(maps, FeatureMaps) for m in maps.modules()]
-        kept = ("eps", "momentum", "inplace")
-        before = [(m, name, getattr(m, name)) for m in theirs for name in kept if hasattr(m, name)]
+        inner = [m for maps in model.modules() if isinstance(maps, FeatureMaps) for m in maps.modules()]
+        settings = ("eps", "momentum", "inplace")
+        before = [(m, name, getattr(m, name)) for m in inner for name in settings if hasattr(m, name)]
         original(model)
         for module, name, value in before:
             setattr(module, name, value)
@@ -117,7 +119,7 @@ def _patch_initialize_weights() -> list[Undo]:
 
 
 def _patch_predict_once() -> list[Undo]:
-    """Say which layer failed and why when the forward loop raises; nothing is added to its path."""
+    """Name the layer that failed when the forward loop raises. A pass that succeeds runs no code of ours."""
     original = _function(tasks.BaseModel, "_predict_once", ("self", "x"))
 
     @functools.wraps(original)
@@ -134,10 +136,10 @@ def _patch_predict_once() -> list[Undo]:
 
 
 def _patch_check_yaml() -> list[Undo]:
-    """Resolve our config names where the parser looks for its YAML files.
+    """Resolve config names where Ultralytics looks for the YAML file of a model.
 
-    Ultralytics asks for the name with its scale and for that without, one of them softly (`hard=False`); which comes
-    first depends on the release. A file of the user's own wins under either.
+    Ultralytics looks for the name with its scale and for the name without, the first time with `hard=False`, which
+    raises nothing. Older releases begin with the name without a scale. A user's file of either name wins.
     """
     original = _function(tasks, "check_yaml", ("file", "suffix", "hard"))
     signature = inspect.signature(original)
@@ -145,22 +147,20 @@ def _patch_check_yaml() -> list[Undo]:
 
     @functools.wraps(original)
     def check_yaml(*args: Any, **kwargs: Any) -> Any:
-        call = signature.bind(*args, **kwargs)
-        call.apply_defaults()
-        name, hard = str(call.arguments["file"]), call.arguments["hard"]
-        if not names.split(name, table)[1]:
+        config = names.split(str(signature.bind(*args, **kwargs).arguments["file"]), table)
+        if config is None:
             return original(*args, **kwargs)
         try:
-            found = original(*args, **kwargs)
+            path = original(*args, **kwargs)
         except FileNotFoundError:
-            return str(names.find(name, table))
-        if found:
-            LOGGER.info(
-                f"yolo-starnet: {name} is {Path(found).resolve()}, a file of yours, not the config of that name"
-            )
-        elif not hard and names.unscaled(name) != name and not original(names.unscaled(name), hard=False):
-            return str(names.find(name, table))  # the next question would be without the scale
-        return found
+            return str(names.file_of(config, table))
+        if path:
+            LOGGER.info(f"yolo-starnet: {config.name} is your file {Path(path).resolve()}, not the config of that name")
+            return path
+        unscaled = names.unscaled(config.name)
+        # The next call has the scale that this one lacks, or finds the user's file.
+        next_call_resolves = config.name == unscaled or original(unscaled, hard=False)
+        return path if next_call_resolves else str(names.file_of(config, table))
 
     return [_set(tasks, "check_yaml", check_yaml)]
 
@@ -175,16 +175,16 @@ def _patch_check_file() -> list[Undo]:
         try:
             return original(*args, **kwargs)
         except FileNotFoundError:
-            found = datasets.find_yaml(str(signature.bind(*args, **kwargs).arguments["file"]))
-            if found is None:
+            path = datasets.find_yaml(str(signature.bind(*args, **kwargs).arguments["file"]))
+            if path is None:
                 raise
-            return str(found)
+            return str(path)
 
     return [_set(data_utils, "check_file", check_file)]
 
 
 def _patch_check_cls_dataset() -> list[Undo]:
-    """Resolve the name of the built-in set for classification, for which Ultralytics would look on the network."""
+    """Resolve the name of the built-in set for classification, which Ultralytics would try to download."""
     original = _function(data_utils, "check_cls_dataset", ("dataset",))
 
     @functools.wraps(original)
@@ -203,7 +203,7 @@ def _patch_generate_ddp_file() -> list[Undo]:
     def generate_ddp_file(trainer: Any) -> str:
         file = original(trainer)
         text = Path(file).read_text(encoding="utf-8")
-        # Beside the imports of the script's own, since some releases set sys.path just before them.
+        # Beside the script's own imports, since some releases set sys.path just before them.
         text = re.sub(r"^( +)(?=from ultralytics)", rf"\1import {PACKAGE}\n\1", text, count=1, flags=re.MULTILINE)
         Path(file).write_text(text, encoding="utf-8")
         return str(file)
@@ -212,22 +212,18 @@ def _patch_generate_ddp_file() -> list[Undo]:
 
 
 def _patch_tuner() -> list[Undo]:
-    """Let `tune()` train by our command line on releases that train in a process of their own, by that of `yolo`."""
+    """Let `tune()` start our command line, on releases that start `yolo train` in a new process."""
     if not hasattr(tuner, "subprocess"):
         return []
 
     def run(command: list[str], *args: Any, **kwargs: Any) -> Any:
-        ours = [sys.executable, "-m", PACKAGE, *command[command.index("train") :]]
-        return subprocess.run(ours, *args, **kwargs)
+        return subprocess.run([sys.executable, "-m", PACKAGE, *command[command.index("train") :]], *args, **kwargs)
 
     return [_set(tuner, "subprocess", SimpleNamespace(**{**vars(subprocess), "run": run}))]
 
 
 def _patch_torch_safe_load() -> list[Undo]:
-    """Load checkpoints on the backbones of other packages, and let each bring its own weights.
-
-    A checkpoint's `model.yaml`, which training builds the model from again, no longer asks for ImageNet weights.
-    """
+    """Prepare the load of a checkpoint on a backbone, and switch its `pretrained` off: its own weights count."""
     original = _function(tasks, "torch_safe_load", ("weight",))
     table = plugins.table()
 
@@ -244,7 +240,7 @@ def _patch_torch_safe_load() -> list[Undo]:
 
 
 def _allow_safe_loading() -> list[Undo]:
-    """Let `torch.load(weights_only=True)`, which `ULTRALYTICS_SAFE_LOAD=1` asks for, build the classes of backbones."""
+    """Allow the classes of backbones in `torch.load(weights_only=True)`, which `ULTRALYTICS_SAFE_LOAD=1` uses."""
     if not hasattr(torch.serialization, "add_safe_globals"):
         return []  # torch before 2.4 has no such list
     before = torch.serialization.get_safe_globals()
@@ -278,23 +274,23 @@ _PATCHES = (
 
 
 def _function(owner: ModuleType | type, name: str, parameters: tuple[str, ...]) -> FunctionType:
-    """Fetch a plain Python function of Ultralytics' own that begins with these parameters, or raise."""
+    """A plain Python function of Ultralytics whose first parameters are these; raises if it is anything else."""
     where = f"{owner.__name__}.{name}"
-    found = vars(owner).get(name)
-    if not isinstance(found, FunctionType):
-        raise recompile.unsupported(f"{where} is {found!r}, expected a function")
-    if not found.__code__.co_filename.startswith(str(Path(ultralytics.__file__).parent)):
+    function = vars(owner).get(name)
+    if not isinstance(function, FunctionType):
+        raise recompile.unsupported(f"{where} is {function!r}, expected a function")
+    if not function.__code__.co_filename.startswith(str(Path(ultralytics.__file__).parent)):
         raise recompile.unsupported(
-            f"{where} was replaced by {found.__module__}.{found.__qualname__}; import yolo_starnet first"
+            f"{where} was replaced by {function.__module__}.{function.__qualname__}; import yolo_starnet first"
         )
-    begins = tuple(inspect.signature(found).parameters)[: len(parameters)]
-    if begins != parameters:
-        raise recompile.unsupported(f"{where} begins with the parameters {begins}, expected {parameters}")
-    return found
+    first = tuple(inspect.signature(function).parameters)[: len(parameters)]
+    if first != parameters:
+        raise recompile.unsupported(f"the first parameters of {where} are {first}, expected {parameters}")
+    return function
 
 
 def _explain(error: Exception, loop: FunctionType, model: nn.Module, image: Any) -> None:
-    """Add to the message of `error` which layer of `model` raised it, what went in, and what may be wrong."""
+    """Add to the message of `error` the layer of `model` that raised it, its inputs, and a wrong image size."""
     frame: TracebackType | None = error.__traceback__
     while frame and frame.tb_frame.f_code is not loop.__code__:
         frame = frame.tb_next
@@ -316,7 +312,7 @@ def _explain(error: Exception, loop: FunctionType, model: nn.Module, image: Any)
 
 
 def _set(owner: ModuleType | type, name: str, value: object) -> Undo:
-    """Assign an attribute and return what takes it back."""
+    """Assign an attribute and return the function that undoes it."""
     undo = functools.partial(setattr, owner, name, vars(owner)[name]) if name in vars(owner) else None
     setattr(owner, name, value)
     return undo or functools.partial(delattr, owner, name)

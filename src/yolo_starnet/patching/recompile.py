@@ -1,10 +1,10 @@
-"""The installed `parse_model`, recompiled so that it asks our layers for their output channels. Changes nothing."""
+"""Recompiles the installed `parse_model` so that it asks registered classes for their output channels."""
 
 from __future__ import annotations
 
 import ast
 import inspect
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from types import FunctionType
 from typing import Any
 
@@ -14,57 +14,72 @@ from torch import nn
 from ..errors import UnsupportedUltralyticsError
 
 FALLBACK = "c2 = ch[f]"
-"""What every release of Ultralytics so far does, in one place, for a class that its parser does not know."""
+"""The one branch of the parser, in every release so far, for a class that it does not know."""
 
 
 def ask_for_channels(parse_model: FunctionType, modules: Collection[type[nn.Module]]) -> FunctionType:
-    """Recompile the parser with the one expression replaced that guesses the channels of a class it does not know.
+    """Recompile the parser with its fallback replaced by a question to the class.
 
     File name, line numbers and globals stay those of the original, so tracebacks point at the installed code.
 
     Args:
         parse_model: The stock function. It is left as it is.
-        modules: The classes to ask, by `out_channels(*args)`; any other is treated as before.
+        modules: The classes that answer, by `out_channels(*args)`. For any other class the fallback stays.
 
     Raises:
-        UnsupportedUltralyticsError: The source cannot be read, or does not guess in exactly one place.
+        UnsupportedUltralyticsError: The source cannot be read, or has not exactly one fallback.
     """
 
-    def out_channels(module: Any, args: list[Any], fallback: int) -> int:
-        return module.out_channels(*args) if module in modules else fallback
+    def out_channels(module: Any, args: list[Any], source: Any, channels: list[int]) -> int:
+        return module.out_channels(*args) if module in modules else channels[source]
 
+    function, first_line = _syntax_tree(parse_model)
+    fallback = _fallback(function)
+    names = {*parse_model.__code__.co_varnames, *parse_model.__code__.co_cellvars}
+    if not {"m", "args", "f", "ch"} <= names or parse_model.__code__.co_freevars:
+        raise unsupported("parse_model does not hold a row in 'f', 'm' and 'args' and the channels in 'ch'")
+    question = ast.parse("_out_channels(m, args, f, ch)", mode="eval").body
+    for node in ast.walk(question):
+        ast.copy_location(node, fallback.value)
+    fallback.value = question
+    ast.increment_lineno(function, first_line - 1)
+    return _bind(function, parse_model, out_channels)
+
+
+def _syntax_tree(function: FunctionType) -> tuple[ast.stmt, int]:
+    """The syntax tree of a function, and the line of its file that it starts at."""
     try:
-        lines, first = inspect.getsourcelines(parse_model)
-        function = ast.parse("".join(lines)).body[0]
+        lines, first_line = inspect.getsourcelines(function)
+        return ast.parse("".join(lines)).body[0], first_line
     except (OSError, SyntaxError) as error:
-        raise unsupported(f"the source of parse_model cannot be read ({error})") from error
-    guesses = [
+        raise unsupported(f"the source of {function.__name__} cannot be read ({error})") from error
+
+
+def _fallback(function: ast.stmt) -> ast.Assign:
+    """The one statement `FALLBACK` that is a whole `else:` branch of the parser."""
+    branches = [
         node.orelse[0]
         for node in ast.walk(function)
         if isinstance(node, ast.If) and [ast.unparse(statement) for statement in node.orelse] == [FALLBACK]
     ]
-    if len(guesses) != 1 or not isinstance(guesses[0], ast.Assign):
-        raise unsupported(f"parse_model has {len(guesses)} branches 'else: {FALLBACK}', expected 1")
-    code = parse_model.__code__
-    if not {"m", "args"} <= {*code.co_varnames, *code.co_cellvars} or code.co_freevars:
-        raise unsupported("parse_model does not hold a row's class in 'm' and its arguments in 'args'")
+    if len(branches) != 1 or not isinstance(branches[0], ast.Assign):
+        raise unsupported(f"parse_model has {len(branches)} branches 'else: {FALLBACK}', expected 1")
+    return branches[0]
 
-    ask = ast.parse("_out_channels(m, args, ch[f])", mode="eval").body
-    for node in ast.walk(ask):
-        ast.copy_location(node, guesses[0].value)
-    guesses[0].value = ask
-    ast.increment_lineno(function, first - 1)
-    # A closure carries our function in, so that nothing is added to the globals of Ultralytics.
-    tree = ast.parse(f"def bind(_out_channels):\n    pass\n    return {parse_model.__name__}")
+
+def _bind(function: ast.stmt, original: FunctionType, out_channels: Callable[..., int]) -> FunctionType:
+    """Compile a changed function. A closure holds `out_channels`, so Ultralytics' globals stay as they are."""
+    tree = ast.parse(f"def bind(_out_channels):\n    pass\n    return {original.__name__}")
     tree.body[0].body[0] = function  # type: ignore[attr-defined]  # body[0] is the def above
-    flags = code.co_flags & annotations.compiler_flag  # the feature itself, imported above
+    code = original.__code__
+    flags = code.co_flags & annotations.compiler_flag  # of `from __future__ import annotations`, imported above
     namespace: dict[str, Any] = {}
-    exec(compile(tree, code.co_filename, "exec", flags, dont_inherit=True), parse_model.__globals__, namespace)
+    exec(compile(tree, code.co_filename, "exec", flags, dont_inherit=True), original.__globals__, namespace)
     return namespace["bind"](out_channels)
 
 
 def unsupported(found: str) -> UnsupportedUltralyticsError:
-    """The error that says what was found where the installed Ultralytics is not as expected."""
+    """The error for an Ultralytics that is not laid out as expected; `found` says what it has instead."""
     return UnsupportedUltralyticsError(
         f"yolo-starnet cannot extend Ultralytics {ultralytics.__version__} ({ultralytics.__file__}): {found}. "
         "Install another release of either (pip install -U yolo-starnet ultralytics)."
