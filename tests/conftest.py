@@ -243,3 +243,15 @@ def python(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
         return done
 
     return run
+
+
+@pytest.fixture
+def plugin_table() -> Iterator[plugins.Table]:
+    """The table of plugins that the plugin is active with. What a test adds is gone after the test."""
+    table = plugins.table()
+    names, modules = dict(table), dict(table.modules)
+    yield table
+    yolo_starnet.deactivate()  # takes the classes of the test out of Ultralytics
+    table.clear()
+    table.update(names)
+    table.modules = modules

@@ -1,5 +1,6 @@
 """Rows to layers: one row in, five layers out, or an error that names the row."""
 
+import inspect
 from copy import deepcopy
 from typing import Any
 
@@ -99,3 +100,28 @@ def test_a_backbone_row_that_is_not_first_is_refused(section: str):
     given[section].insert(1, [-1, 1, "starnet_s2", []])
     with pytest.raises(BackboneError, match=f"{section} row 1 .*'starnet_s2' must be the first row of 'backbone:'"):
         expanded(given)
+
+
+MALFORMED = [[-1, 1], 7, None, [], "row", [-1, 1, 7, []], [-1, 1, "Conv"]]
+
+
+@pytest.mark.parametrize("first", [[-1, 1, "starnet_s1", []], [-1, 1, "Conv", [64, 3, 2]]], ids=["starnet", "stock"])
+@pytest.mark.parametrize(("section", "index"), [("backbone", 0), ("backbone", 1), ("head", 0)])
+@pytest.mark.parametrize("row", MALFORMED, ids=str)
+def test_a_malformed_row_gets_the_error_of_the_stock_parser(row: Any, section: str, index: int, first: list[Any]):
+    given = model(first, scale="n")
+    given[section][index] = row
+    stock = deepcopy(given)
+    stock["backbone"][0] = row if (section, index) == ("backbone", 0) else [-1, 1, "Conv", [64, 3, 2]]
+    with pytest.raises((TypeError, ValueError, AttributeError)) as expected:
+        inspect.unwrap(tasks.parse_model)(stock, 3, verbose=False)
+    with pytest.raises(type(expected.value)) as error:
+        tasks.parse_model(given, 3, verbose=False)
+    assert str(error.value) == str(expected.value)
+
+
+@pytest.mark.parametrize("section", ["backbone", "head"])
+@pytest.mark.parametrize("rows", [None, 7], ids=str)
+def test_a_section_that_is_no_list_is_left_to_the_stock_parser(rows: Any, section: str):
+    given = model([-1, 1, "Conv", [64, 3, 2]], **{section: rows})
+    assert expand(given, 3, yolo_starnet.backbones(), vars(tasks)) is given

@@ -1,7 +1,6 @@
 """Grafts: any stock model on any backbone, and nothing else changed."""
 
 import re
-from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -14,10 +13,11 @@ from torch import nn
 from ultralytics import RTDETR, YOLO
 
 import yolo_starnet
-from yolo_starnet import Backbone, Layer, plugins
+from yolo_starnet import Backbone, Layer
 from yolo_starnet.errors import BackboneError
 from yolo_starnet.measuring import figures
-from yolo_starnet.model_yaml import graft, names, strides
+from yolo_starnet.model_yaml import graft, names
+from yolo_starnet.plugins import Table
 
 ROWS = [
     [-1, 1, "Conv", [64, 3, 2]],  # 0-P1/2
@@ -49,15 +49,11 @@ def plain(in_channels: int) -> list[Layer]:
 
 
 @pytest.fixture
-def with_plain() -> Iterator[None]:
+def with_plain(plugin_table: Table) -> None:
     """A backbone named `plain`, until the test ends."""
     yolo_starnet.deactivate()
-    table = plugins.table()
-    table.add([Backbone("plain", plain, (PlainLevel,))])
+    plugin_table.add([Backbone("plain", plain, (PlainLevel,))])
     yolo_starnet.activate()
-    yield
-    yolo_starnet.deactivate()
-    del table["plain"], table.modules["PlainLevel"]
 
 
 def on_starnet(head: list[Any], more: list[Any] = (), strides: list[int] = ()) -> dict[str, Any]:
@@ -124,13 +120,6 @@ def test_the_original_is_left_as_it_is():
     assert repr(model) == before
 
 
-def test_strides_are_measured_whatever_the_rows():
-    model = yaml.safe_load(names.stock_file("yolov9e.yaml").read_text(encoding="utf-8"))
-    found = strides.of_rows(model)
-    assert found[:10] == [1, 2, 4, 4, 8, 8, 16, 16, 32, 32]
-    assert found[10:15] == [None] * 5  # lists of feature maps
-
-
 def test_comments_hold_after_a_graft():
     text = names.grafted_yaml(names.stock_file("yolov8-p6.yaml"), "starnet_s3")
     assert text.startswith("# Ultralytics 🚀 AGPL-3.0 License")
@@ -163,10 +152,18 @@ def test_a_shipped_config_is_what_grafting_writes(name: str):
 
 
 @pytest.mark.slow
-def test_the_figures_in_a_shipped_config_are_those_of_its_models():
-    shipped = (names.CONFIGS / "yolo26-starnet-pose.yaml").read_text(encoding="utf-8")
-    found = figures.by_scale(yaml.safe_load(shipped), "yolo26-starnet-pose.yaml")
-    assert [str(f) for f in found.values()] == re.findall(r"# (summary: .*)", shipped)
+@pytest.mark.parametrize("name", SHIPPED)
+def test_the_figures_in_a_shipped_config_are_those_of_its_models(name: str):
+    shipped = (names.CONFIGS / name).read_text(encoding="utf-8")
+    by_scale = figures.by_scale(yaml.safe_load(shipped), name)
+    assert [str(f) for f in by_scale.values()] == re.findall(r"# (summary: .*)", shipped)
+
+
+def test_grafting_writes_the_figures_of_each_scale_that_the_caller_measures():
+    text = names.grafted_yaml(
+        names.stock_file("yolov8.yaml"), "starnet_s1", figures=lambda model, name: {"n": f"{name} {len(model['head'])}"}
+    )
+    assert re.findall(r"^  n: .*# (.*)", text, flags=re.MULTILINE) == ["yolov8.yaml 13"]
 
 
 def gradients(model: nn.Module, height: int, width: int) -> float:

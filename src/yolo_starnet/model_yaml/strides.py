@@ -36,7 +36,10 @@ def of_rows(model: Mapping[str, Any]) -> list[int | None]:
             layers, _ = inspect.unwrap(tasks.parse_model)(rows, 3, verbose=False)
         except KeyError as error:  # the stock parser looks a module up in its globals
             name = str(error.args[0])
-            raise BackboneError(f"Ultralytics has no module '{name}'{nearest(name, vars(tasks))}") from error
+            raise BackboneError(
+                f"only a model of stock rows can be grafted, and Ultralytics has no module '{name}'"
+                f"{nearest(name, vars(tasks))}"
+            ) from error
         image = torch.zeros(1, 3, SIZE, SIZE)
         return [_stride(output) for _, output in run_rows(layers.eval().children(), image)]
 

@@ -36,6 +36,8 @@ def prepare(weight: object, backbones: Mapping[str, Backbone], restricted: bool)
         PluginError: The package of its backbone is not installed.
     """
     pickled = _pickled(Path(str(weight).strip()))
+    if not pickled:
+        return
     if MARK.encode() in pickled:
         _check_installed(weight, pickled)
     if restricted and hasattr(torch.serialization, "add_safe_globals"):

@@ -1,4 +1,4 @@
-"""The table of names: who may add to it, and what happens when a plugin is broken."""
+"""The table of plugins: what may be added to it, and what happens when a plugin is broken."""
 
 import re
 import sys
