@@ -85,10 +85,12 @@ def three_threads() -> Iterator[int]:
 
 
 def test_training_on_built_in_data_restores_the_thread_count_and_ultralytics_callbacks(
-    three_threads: int, tmp_path: Path, log: list[str]
+    three_threads: int, tmp_path: Path, log: list[str], monkeypatch: pytest.MonkeyPatch
 ):
+    monkeypatch.setattr(datasets, "SPLITS", {"train": 8, "val": 4})
+    monkeypatch.setattr(datasets, "settings", {"datasets_dir": str(tmp_path / "sets")})
     callbacks = {event: list(functions) for event, functions in default_callbacks.items()}
-    small = ["epochs=1", "imgsz=32", "fraction=0.1", "workers=0", "plots=False", "device=cpu", "val=False"]
+    small = ["epochs=1", "imgsz=32", "workers=0", "plots=False", "device=cpu", "val=False"]
     assert cli.main(["train", *small, f"project={tmp_path}", "name=run"]) == 0
     assert torch.get_num_threads() == three_threads
     assert default_callbacks == callbacks
