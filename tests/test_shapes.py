@@ -106,7 +106,7 @@ def test_visible_outlines_hold_the_pixels_that_no_other_shape_hides(
                 continue
             cv2.fillPoly(mask, [np.round((outline - 0.5) * 16).astype(np.int32)], 1, shift=4)
             union = (mask.astype(bool) | expected).sum()
-            assert (mask.astype(bool) & expected).sum() > 0.9 * union - 40  # fillPoly takes the edge in, too
+            assert (mask.astype(bool) & expected).sum() > 0.9 * union - 40  # fillPoly also fills the edge
             hidden += painted(drawn[index].outline).sum() > expected.sum() + 40
     assert hidden >= 10  # so that this has seen shapes that lie behind others
 

@@ -1,4 +1,4 @@
-"""Timing: interleaved rounds, quartiles, peak memory in a process of its own."""
+"""Timing: interleaved rounds, quartiles, peak memory in a separate process."""
 
 import pytest
 

@@ -1,1 +1,1 @@
-"""Drawn data sets, so that training needs no download."""
+"""Draws data sets, so that training needs no download."""

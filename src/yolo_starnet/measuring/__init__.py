@@ -1,1 +1,1 @@
-"""What a model costs: parameters, GFLOPs, milliseconds, megabytes."""
+"""Measures what a model costs: parameters, GFLOPs, milliseconds, megabytes."""
