@@ -196,7 +196,6 @@ def test_a_training_killed_in_its_second_epoch_resumes(tmp_path: Path):
     assert epochs == ["epoch", "1", "2", "3"]
 
 
-@pytest.mark.ci
 @pytest.mark.slow
 def test_train_with_no_arguments_learns_and_says_what_to_run_next(python):
     done = python("-m", "yolo_starnet", "train")
