@@ -1,61 +1,97 @@
-"""What accuracy.py has measured, as a page and a picture: of rows as its CSV holds them. Pure."""
+"""The measurements of accuracy.py as a page of every run, and as a table and a picture for users."""
 
 from __future__ import annotations
 
+import csv
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from statistics import mean
 
-from matplotlib import colormaps
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
+from accuracy_picture import picture
+from markdown_table import table
+from yolo_starnet import backbones
+from yolo_starnet.errors import ConfigError
+from yolo_starnet.model_yaml import names
 
 Row = dict[str, str]
+"""A line of the CSV, by column."""
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "benchmarks" / "results"
+CSV = RESULTS / "accuracy.csv"
+GUIDE = ROOT / "docs" / "accuracy.md"
+"""The page for users; the table between its two marks is written here."""
+MARKS = ("<!-- table: written by benchmarks/accuracy.py -->\n\n", "\n<!-- end of table -->")
+DATA = "bccd"
+RECIPES = {"musgd-0.01+warmup_bias_lr=0.0+momentum=0.9": "MuSGD", "auto": "`optimizer=auto`"}
+"""The data set and the recipes that users see, by their names in the CSV."""
 METRICS = ("mAP50", "mAP50-95")
 PLATEAU = 5
 """Epochs at the end whose mean is the plateau."""
-HEAD = f"""# Accuracy
+HEAD = f"""# Accuracy: every run
 
-Written by `benchmarks/accuracy.py`. **Its limits**: every model is trained from scratch, without weights from ImageNet
-or COCO, in a short training on a small data set, all by the same recipe. This ranks models under these conditions and
-says little of long trainings and of fine-tuning. What differs by less than the spread, or rests on one seed, is no
-difference.
+Written by `benchmarks/accuracy.py`. Advice for users is in [docs/accuracy.md](../../docs/accuracy.md); the models that
+cannot be loaded by name are explained in [HISTORY.md](../HISTORY.md).
 
-mAP50 and mAP50-95 are those of the epoch with the best mAP50-95, found on the images that it was chosen by; means over
-the seeds, ± half of the distance from the worst to the best. The plateau is the mean mAP50-95 of the last {PLATEAU}
-epochs. Parameters and GFLOPs are at 80 classes and 640 x 640 pixels. Time is a forward pass, fused, channels-last, of
-one image of 640 x 640 on one thread of a CPU, relative to YOLO11n: the median of rounds in which each model runs twice
-and the second run counts.
+**Limits**: every model is trained from scratch, without weights from ImageNet or COCO, in a short training on a small
+data set, all with the same recipe. This ranks models under these conditions and says little about long trainings and
+fine-tuning. Differences smaller than the spread, or from one seed, mean nothing.
+
+mAP50 and mAP50-95 are those of the epoch with the best mAP50-95, measured on the images that this epoch was chosen by.
+They are means over the seeds, ± half of the distance from the worst to the best. The plateau is the mean mAP50-95 of
+the last {PLATEAU} epochs. Parameters and GFLOPs are at 80 classes and 640 x 640 pixels. Time is a forward pass, fused,
+channels-last, of one image of 640 x 640 on one thread of a CPU, relative to YOLO11n: the median of rounds in which
+each model runs twice and the second run counts.
 """
 
 
+def write(rows: Sequence[Row]) -> None:
+    """Write the CSV, the page of every run, and the table and the picture for users."""
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    with CSV.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+    (RESULTS / "accuracy.md").write_text(page(rows), encoding="utf-8")
+    models = for_users(rows)
+    if models:
+        GUIDE.write_text(_with_table(GUIDE.read_text(encoding="utf-8"), models), encoding="utf-8")
+        picture(points(models)).savefig(GUIDE.with_suffix(".png"), dpi=130)
+    print(f"wrote {CSV}, accuracy.md beside it, and the table and the picture of {GUIDE}")
+
+
+def read(file: Path) -> list[Row]:
+    """The rows of a CSV file, none where there is no file."""
+    if not file.exists():
+        return []
+    with file.open(newline="", encoding="utf-8") as lines:
+        return list(csv.DictReader(lines))
+
+
 def page(rows: Sequence[Row]) -> str:
-    """The text of accuracy.md."""
+    """The text of results/accuracy.md: a table for each data set and recipe, a row for each model."""
     timed = "; ".join(sorted({r["ms_device"] for r in rows} - {""}))
     lines = [HEAD, *([f"Timed on {timed}.\n"] if timed else [])]
-    lines.append("![mAP50-95 against time, GFLOPs and parameters](accuracy.png)\n")
-    for (data,), of_data in _group(rows, "data").items():
-        # Low enough for most to get there, high enough to tell them apart.
+    for data, of_data in _by("data", rows).items():
+        # Low enough for most models to reach it, high enough to tell them apart.
         target = int(0.8 * max(_plateau(r) for r in of_data) * 20) / 20
         heads = "model", "params", "GFLOPs", "time", "mAP50", "mAP50-95", f"epochs to {target:.2f}", "plateau", "seeds"
-        for (recipe,), of_recipe in _group(of_data, "recipe").items():
+        for recipe, of_recipe in _by("recipe", of_data).items():
             machines = sorted({f"{r['device']}, torch {r['torch']}, Ultralytics {r['ultralytics']}" for r in of_recipe})
             lines.append(f"## {data}, {recipe}\n\n`{of_recipe[0]['settings']}`, on {'; '.join(machines)}.\n")
-            lines += [f"| {' | '.join(heads)} |", "| --- " * len(heads) + "|"]
-            models = sorted(_group(of_recipe, "model").values(), key=lambda m: -_spread(m, "mAP50-95")[0])
-            lines += [f"| {' | '.join(_cells(m, target))} |" for m in models] + [""]
+            models = sorted(_by("model", of_recipe).values(), key=lambda m: -_spread(m, "mAP50-95")[0])
+            lines += [*table(heads, (_cells(m, target) for m in models)), ""]
     return "\n".join(lines)
 
 
 def _cells(runs: Sequence[Row], target: float) -> list[str]:
-    """A line of the table: one model, all seeds."""
-    first, curves = runs[0], [_curve(r) for r in runs]
+    """A row of the page: one model, all seeds."""
+    curves = [_curve(r) for r in runs]
     reached = [epoch for c in curves if (epoch := next((e for e, m in enumerate(c, 1) if m >= target), 0))]
     return [
-        f"`{first['model']}`",
-        f"{int(first['parameters']) / 1e6:.2f} M",
-        f"{float(first['gflops']):.1f}",
-        f"{float(first['ms_ratio']):.2f}" if first["ms_ratio"] else "",
+        f"`{runs[0]['model']}`",
+        *_size(runs[0]),
+        f"{float(runs[0]['ms_ratio']):.2f}" if runs[0]["ms_ratio"] else "",
         *(f"{m:.3f} ± {half:.3f}" if runs[1:] else f"{m:.3f}" for m, half in (_spread(runs, k) for k in METRICS)),
         f"{mean(reached):.0f}" if len(reached) == len(runs) else "never",
         f"{mean(_plateau(r) for r in runs):.3f}",
@@ -63,44 +99,57 @@ def _cells(runs: Sequence[Row], target: float) -> list[str]:
     ]
 
 
-def picture(rows: Sequence[Row]) -> Figure:
-    """For each data set mAP50-95 against time, GFLOPs and parameters: a colour for each model, a mark for a recipe."""
-    sets, models, recipes = (list(dict.fromkeys(r[key] for r in rows)) for key in ("data", "model", "recipe"))
-    colours = dict(zip(models, colormaps["tab10" if len(models) <= 10 else "tab20"].colors * len(models)))
-    marks = dict(zip(recipes, "os^Dv*PXdph<>" * len(recipes)))
-    figure = Figure(figsize=(15, 5 * len(sets) + 0.2 * len(models)), layout="constrained")
-    grid = figure.subplots(len(sets), 3, squeeze=False, sharey="row")
-    costs = {
-        "ms": (1, "CPU milliseconds at 640 px"),
-        "gflops": (1, "GFLOPs"),
-        "parameters": (1e-6, "million parameters"),
+def for_users(rows: Iterable[Row]) -> dict[str, list[Row]]:
+    """The runs of data and recipes that users see, by model; models that cannot be loaded by name are left out."""
+    shown = [r for r in rows if r["data"] == DATA and r["recipe"] in RECIPES and is_loadable(r["model"])]
+    return dict(sorted(_by("model", shown).items(), key=lambda item: -int(item[1][0]["parameters"])))
+
+
+def is_loadable(model: str) -> bool:
+    """Whether `YOLO("MODEL.yaml")` works on every installation, without a file of the user's."""
+    try:
+        return bool(names.stock_file(f"{model}.yaml") or names.find(f"{model}.yaml", backbones()))
+    except ConfigError:
+        return False
+
+
+def summary(models: Mapping[str, Sequence[Row]]) -> list[str]:
+    """The lines of the table for users: one row for each model, its mean mAP50-95 and seeds for each recipe."""
+    rows = []
+    for model, runs in models.items():
+        ratio = runs[0]["ms_ratio"]
+        cells = [_mean_and_seeds([r for r in runs if r["recipe"] == recipe]) for recipe in RECIPES]
+        rows.append([f"`{model}.yaml`", *_size(runs[0]), f"{float(ratio):.2f}" if ratio else "", *cells])
+    return table(("model", "parameters", "GFLOPs", "time", *RECIPES.values()), rows)
+
+
+def points(models: Mapping[str, Sequence[Row]]) -> dict[str, dict[str, tuple[float, float]]]:
+    """The points of the picture: for each recipe and model, its relative time and its mean mAP50-95."""
+    return {
+        title.replace("`", ""): {
+            model: (float(runs[0]["ms_ratio"]), _spread(shown, "mAP50-95")[0])
+            for model, runs in models.items()
+            if runs[0]["ms_ratio"] and (shown := [r for r in runs if r["recipe"] == recipe])
+        }
+        for recipe, title in RECIPES.items()
     }
-    for axes, ((data,), of_data) in zip(grid, _group(rows, "data").items()):
-        axes[0].set_ylabel(f"mAP50-95 on {data}")
-        for axis, (cost, (unit, label)) in zip(axes, costs.items()):
-            points = []
-            for (model, recipe), runs in _group([r for r in of_data if r[cost]], "model", "recipe").items():
-                x, (y, half) = unit * float(runs[0][cost]), _spread(runs, "mAP50-95")
-                axis.errorbar(x, y, half, color=colours[model], marker=marks[recipe], capsize=3, markersize=7)
-                points.append((x, y))
-            front = pareto(points)
-            axis.plot([x for x, _ in front], [y for _, y in front], color="0.6", zorder=0, drawstyle="steps-post")
-            axis.set_xlabel(label)
-            axis.grid(alpha=0.3)
-    handles = [Line2D([], [], color=colours[m], marker="o", ls="", label=m) for m in models]
-    handles += [Line2D([], [], color="k", mfc="w", marker=marks[r], ls="", label=r) for r in recipes]
-    handles.append(Line2D([], [], color="0.6", label="Pareto front"))
-    figure.legend(handles=handles, loc="outside lower center", ncols=4)
-    return figure
 
 
-def pareto(points: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
-    """The points (cost, value) for which no other has at least the value at no more cost, from the cheapest up."""
-    front: list[tuple[float, float]] = []
-    for cost, value in sorted(points, key=lambda p: (p[0], -p[1])):
-        if not front or value > front[-1][1]:
-            front.append((cost, value))
-    return front
+def _with_table(text: str, models: Mapping[str, Sequence[Row]]) -> str:
+    """A page with the table between the marks renewed."""
+    before, _, rest = text.partition(MARKS[0])
+    _, end, after = rest.partition(MARKS[1])
+    if not end:
+        raise ValueError(f"{GUIDE} lacks the marks {MARKS} around its table; put them back")
+    return "".join([before, MARKS[0], "\n".join(summary(models)), "\n", end, after])
+
+
+def _size(row: Row) -> tuple[str, str]:
+    return f"{int(row['parameters']) / 1e6:.2f} M", f"{float(row['gflops']):.1f}"
+
+
+def _mean_and_seeds(runs: Sequence[Row]) -> str:
+    return f"{_spread(runs, 'mAP50-95')[0]:.3f} ({len(runs)})" if runs else ""
 
 
 def _spread(runs: Sequence[Row], key: str) -> tuple[float, float]:
@@ -117,8 +166,8 @@ def _plateau(row: Row) -> float:
     return mean(_curve(row)[-PLATEAU:])
 
 
-def _group(rows: Iterable[Row], *keys: str) -> dict[tuple[str, ...], list[Row]]:
+def _by(key: str, rows: Iterable[Row]) -> dict[str, list[Row]]:
     groups = defaultdict(list)
     for row in rows:
-        groups[tuple(row[k] for k in keys)].append(row)
+        groups[row[key]].append(row)
     return groups

@@ -1,10 +1,14 @@
-"""Write docs/compatibility.md from what `nox -s ultralytics` left in build/compatibility."""
+"""Write docs/compatibility.md from the test results that `nox -s ultralytics` left in build/compatibility."""
 
 from __future__ import annotations
 
+import argparse
 import re
 from pathlib import Path
+from typing import NamedTuple
 from xml.etree import ElementTree
+
+from markdown_table import table
 
 ROOT = Path(__file__).parents[1]
 HEAD = """# Compatibility
@@ -22,36 +26,53 @@ later. 8.1.0 trains offline only after `yolo settings hub=False`.
 """
 
 
+class Release(NamedTuple):
+    """The test results of one release of Ultralytics."""
+
+    versions: list[str]
+    """Of Ultralytics, torch and Python."""
+    marks: dict[str, str]
+    """✓, ✗ or - by the name of the check."""
+
+
 def main() -> None:
-    """Read the result files and write the table."""
+    """Read the result files and write the page."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.parse_args()
     files = sorted((ROOT / "build" / "compatibility").glob("*.xml"), key=lambda f: [int(n) for n in f.stem.split(".")])
-    rows, checks = [], []
-    for file in files:
-        suite = ElementTree.parse(file).getroot().find("testsuite")
-        assert suite is not None, file
-        properties = {p.get("name"): p.get("value") for p in suite.iter("property")}
-        outcome: dict[str, str] = {}
-        for case in suite.iter("testcase"):
-            check = re.sub(r"^test_|\[.*", "", case.get("name", ""))
-            bad = case.find("failure") is not None or case.find("error") is not None
-            found = "✗" if bad else "-" if case.find("skipped") is not None else "✓"
-            outcome[check] = found if outcome.get(check, "✓") == "✓" else outcome[check]
-        checks = checks or list(outcome)
-        rows.append(
-            [
-                properties["ultralytics"],
-                properties["torch"],
-                properties["python"],
-                *(outcome.get(c, "") for c in checks),
-            ]
-        )
-    table = [["Ultralytics", "torch", "Python", *(c.replace("_", " ") for c in checks)]]
-    table += [["---"] * len(table[0]), *rows]
+    if not files:
+        parser.error("build/compatibility has no results; run `nox -s ultralytics` first")
+    (ROOT / "docs" / "compatibility.md").write_text(page([read(f) for f in files]), encoding="utf-8")
+
+
+def read(file: Path) -> Release:
+    """Read a JUnit XML file of tests/test_versions.py."""
+    suite = ElementTree.parse(file).getroot().find("testsuite")
+    if suite is None:
+        raise ValueError(f"{file} has no <testsuite>; run `nox -s ultralytics` again")
+    properties = {p.get("name"): p.get("value", "") for p in suite.iter("property")}
+    marks: dict[str, str] = {}
+    for case in suite.iter("testcase"):
+        check = re.sub(r"^test_|\[.*", "", case.get("name", ""))
+        if marks.get(check, "✓") == "✓":  # one bad parameter decides for all of a test
+            marks[check] = _mark(case)
+    return Release([properties[name] for name in ("ultralytics", "torch", "python")], marks)
+
+
+def _mark(case: ElementTree.Element) -> str:
+    if case.find("failure") is not None or case.find("error") is not None:
+        return "✗"
+    return "-" if case.find("skipped") is not None else "✓"
+
+
+def page(releases: list[Release]) -> str:
+    """The text of docs/compatibility.md."""
+    checks = list(releases[0].marks) if releases else []
+    heads = ["Ultralytics", "torch", "Python", *(c.replace("_", " ") for c in checks)]
+    rows = [[*r.versions, *(r.marks.get(c, "") for c in checks)] for r in releases]
     passed = sum(set(row[3:]) <= {"✓"} for row in rows)
-    text = f"{HEAD}{passed} of {len(rows)} releases pass every check.\n\n" + "\n".join(
-        f"| {' | '.join(r)} |" for r in table
-    )
-    (ROOT / "docs" / "compatibility.md").write_text(text + "\n", encoding="utf-8")
+    count = f"{passed} of {len(rows)} releases pass every check."
+    return f"{HEAD}{count}\n\n" + "\n".join(table(heads, rows)) + "\n"
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """Export trained StarNet models to every format, run them by their own runtimes and write docs/export.md.
 
-`python benchmarks/export_formats.py` runs every case that has no result yet, training what it needs first (a model takes 3
-minutes, a case 5 to 60 seconds); `… WORD WORD` runs those whose keys hold one of the words (`detect-onnx-16`), anew.
-`… --speed` times what lies exported, `… --write` only writes the page. Results lie in build/export, so that a format
+`python benchmarks/export_formats.py` runs every case that has no result yet, training what it needs first (a model
+takes 3 minutes, a case 5 to 60 seconds); `… WORD WORD` runs those whose keys hold one of the words (`detect-onnx-16`),
+anew. `… --speed` times what lies exported, `… --write` only writes the page. Results lie in build/export, so that a format
 whose packages cannot live beside the others' runs in an environment of its own and the page tells of all.
 """
 
@@ -445,9 +445,9 @@ def page() -> str:
     tasks = [t for t in MODELS if t in datasets.SETS and t != "detect" and any(c.model == t for c, _ in results)]
     lines = [
         "# Exports\n",
-        f"Written by `benchmarks/export_formats.py` from what it measured with Ultralytics {ultralytics.__version__} on a "
-        "CPU. Each file was exported by the stock `export` from a model trained on the built-in set, loaded by its own "
-        f"runtime through the stock `predict`, and compared with PyTorch on {' and '.join(PHOTOGRAPHS)}, the "
+        f"Written by `benchmarks/export_formats.py` from what it measured with Ultralytics {ultralytics.__version__} "
+        "on a CPU. Each file was exported by the stock `export` from a model trained on the built-in set, loaded by its "
+        f"own runtime through the stock `predict`, and compared with PyTorch on {' and '.join(PHOTOGRAPHS)}, the "
         f"photographs that Ultralytics ships, at 640 x 640 (classification: 224 x 224). {len(formats)} formats agree "
         f"in detection: {', '.join(sorted(formats))}.\n",
         f"*Before suppression* are the largest differences of all candidates that PyTorch gives a confidence of {CONF} "

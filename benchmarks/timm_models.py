@@ -1,7 +1,7 @@
 """Try timm's models as backbones of YOLO11n and YOLO26n and write docs/timm.md of what was measured.
 
-`python benchmarks/timm_models.py` tries every model below; `… NAME NAME` only some; `… --write` writes the page from the
-results so far, which lie in build/timm. A model takes 5 to 30 seconds.
+`python benchmarks/timm_models.py` tries every model below; `… NAME NAME` only some; `… --write` writes the page from
+the results so far, which lie in build/timm. A model takes 5 to 30 seconds.
 """
 
 from __future__ import annotations

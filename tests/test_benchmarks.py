@@ -1,5 +1,6 @@
-"""The benchmarks: what they skip, resume and report; the trainings are stood in for by a line of Python."""
+"""The benchmarks: arguments, resuming, reading of results and reports; a line of Python stands for each training."""
 
+import re
 import sys
 from pathlib import Path
 
@@ -7,7 +8,14 @@ import pytest
 
 import accuracy
 import accuracy_report
-from accuracy import Run
+import accuracy_runs
+import compatibility
+import speed
+import speed_report
+from accuracy_picture import picture
+from accuracy_runs import Run
+from markdown_table import table
+from speed_cases import PAIRS, PARTS
 
 TRAINING = """
 import json, os, sys
@@ -17,51 +25,107 @@ if "bad" in run["model"]:
 folder = os.path.join("runs", run["data"], run["recipe"] + "+epochs=2", run["model"][:-5], str(run["seed"]))
 with open(os.path.join(folder, "results.csv"), "w") as file:
     file.write("epoch,metrics/mAP50(B),metrics/mAP50-95(B)\\n1,0.2,0.1\\n2,0.6,0.4\\n")
+with open(os.path.join(folder, "run.json"), "w") as file:
+    about = {"parameters": 1500000, "gflops": "4.40", "settings": "epochs=2", "torch": "2", "ultralytics": "8"}
+    json.dump({"run": run, "about": {**about, "device": "cpu"}}, file)
 """
+TRAIN = ["train", "--data", "shapes", "--models", "yolo11n.yaml"]
 
 
 @pytest.fixture
 def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Run]:
-    """Three runs of two epochs, the second of which fails, with nothing trained yet."""
-    monkeypatch.setattr(accuracy, "RUNS", tmp_path / "runs")
-    monkeypatch.setattr(accuracy, "COMMAND", [sys.executable, "-c", TRAINING])
+    """Three runs of two epochs, the second of which fails, with nothing trained yet and an empty CSV."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(accuracy_runs, "RUNS", tmp_path / "runs")
+    monkeypatch.setattr(accuracy_runs, "TRAINING", [sys.executable, "-c", TRAINING])
+    monkeypatch.setattr(accuracy_report, "CSV", tmp_path / "accuracy.csv")
     return [Run("shapes", "auto", model, 0, {"epochs": 2}) for model in ("a.yaml", "bad.yaml", "b.yaml")]
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
-def test_a_run_that_fails_is_told_and_stops_no_other(runs: list[Run], jobs: int, capfd: pytest.CaptureFixture[str]):
-    assert accuracy.train_all(runs, jobs) == 1
+def test_a_failed_run_is_reported_and_stops_no_other(runs: list[Run], jobs: int, capfd: pytest.CaptureFixture[str]):
+    assert accuracy_runs.train_all(runs, jobs) == 1
     assert [r.finished for r in runs] == [True, False, True]
     assert "FAILED   shapes auto+epochs=2 bad 0" in capfd.readouterr().out
 
 
-def test_only_what_has_not_finished_is_trained_again(runs: list[Run], capfd: pytest.CaptureFixture[str]):
-    accuracy.train_all(runs, 1)
+def test_only_unfinished_runs_are_trained_again(runs: list[Run], capfd: pytest.CaptureFixture[str]):
+    accuracy_runs.train_all(runs, 1)
     capfd.readouterr()
-    assert accuracy.train_all(runs, 1) == 1
+    assert accuracy_runs.train_all(runs, 1) == 1
     assert [line.split()[3] for line in capfd.readouterr().out.splitlines() if "started" in line] == ["bad"]
 
 
-def test_an_epoch_that_an_interrupt_made_run_twice_counts_once(runs: list[Run]):
+def test_a_repeated_epoch_counts_once(runs: list[Run]):
     runs[0].folder.mkdir(parents=True)
     file = runs[0].folder / "results.csv"
     file.write_text("  epoch,  metrics/mAP50(B),  metrics/mAP50-95(B)\n  1,  0.2,  0.1\n  1,  0.3,  0.2\n")
-    assert accuracy.read_curve(runs[0].folder) == [(0.3, 0.2)]
+    assert accuracy_runs.read_curve(runs[0].folder) == [(0.3, 0.2)]
     assert not runs[0].finished
 
 
-def test_settings_that_change_what_is_learnt_are_part_of_the_name(runs: list[Run]):
+def test_settings_that_change_learning_are_part_of_the_name(runs: list[Run]):
     moved = Run("there/shapes.yaml", "auto", "there/a.yaml", 0, {"epochs": 2, "device": "cpu", "imgsz": 256})
     assert moved.key == runs[0].key
     assert Run("shapes", "auto", "a.yaml", 0, {"epochs": 3}).key != runs[0].key
 
 
-def test_the_pareto_front_holds_what_nothing_cheaper_beats():
-    points = [(3.0, 0.5), (1.0, 0.2), (2.0, 0.5), (1.0, 0.3), (4.0, 0.4), (5.0, 0.6)]
-    assert accuracy_report.pareto(points) == [(1.0, 0.3), (2.0, 0.5), (5.0, 0.6)]
+def test_finished_runs_and_the_rows_of_the_csv_are_collected_together(runs: list[Run]):
+    known = accuracy_report.read(accuracy_report.RESULTS / "accuracy.csv")
+    accuracy_report.CSV.write_text((accuracy_report.RESULTS / "accuracy.csv").read_text(encoding="utf-8"))
+    accuracy_runs.train_all(runs, 1)
+    rows = accuracy_runs.collect()
+    assert len(rows) == len(known) + 2
+    assert all(row in rows for row in known)
+    new = next(r for r in rows if r["model"] == "a")
+    assert list(new) == list(known[0]), "the columns of the CSV"
+    assert (new["mAP50-95"], new["best_epoch"], new["curve"]) == ("0.4", "2", "0.1000 0.4000")
 
 
-def test_the_page_tells_mean_spread_plateau_and_epochs():
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        pytest.param([*TRAIN, "epoch=3"], "no setting 'epoch'; did you mean 'epochs'?", id="setting"),
+        pytest.param([*TRAIN, "--seed", "3"], "unrecognized arguments: --seed", id="option"),
+        pytest.param([*TRAIN, "now"], "'now' is neither an option nor KEY=VALUE", id="word"),
+        pytest.param(TRAIN[:3], "required: --models", id="no models"),
+        pytest.param([*TRAIN, "--seeds", "one"], "invalid _seeds value: 'one'", id="seed"),
+        pytest.param(["reprot"], "invalid choice: 'reprot'", id="command"),
+        pytest.param([], "required: command", id="nothing"),
+    ],
+)
+def test_accuracy_refuses_wrong_arguments(argv: list[str], message: str, capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(SystemExit) as end:
+        accuracy.main(argv)
+    assert end.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        pytest.param(["layer"], "unknown part 'layer', expected one of pair, engines, layers, training", id="part"),
+        pytest.param(["--second=3"], "unrecognized arguments: --second", id="option"),
+        pytest.param(["--seconds", "few"], "invalid float value: 'few'", id="value"),
+    ],
+)
+def test_speed_refuses_wrong_arguments(argv: list[str], message: str, capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(SystemExit) as end:
+        speed.main(argv)
+    assert end.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+def test_a_table_has_a_line_for_head_rule_and_each_row():
+    assert table(["a", "b"], [["1", "x|y"]]) == ["| a | b |", "| --- | --- |", "| 1 | x/y |"]
+
+
+def test_a_table_refuses_a_row_with_a_missing_cell():
+    with pytest.raises(ValueError, match=r"row \['1'\] has 1 cells, expected 2"):
+        table(["a", "b"], [["1"]])
+
+
+def test_the_page_has_mean_spread_plateau_and_epochs():
     rows = [
         {
             **dict.fromkeys(("data", "recipe", "settings", "device", "torch", "ultralytics", "ms_device"), "x"),
@@ -79,3 +143,68 @@ def test_the_page_tells_mean_spread_plateau_and_epochs():
     page = accuracy_report.page(rows)
     assert "| epochs to 0.40 |" in page
     assert "| `m` | 1.50 M | 4.4 | 0.80 | 0.750 ± 0.050 | 0.450 ± 0.050 | 3 | 0.450 | 2 |" in page
+
+
+@pytest.fixture(scope="module")
+def measured() -> list[accuracy_report.Row]:
+    """The rows of results/accuracy.csv."""
+    return accuracy_report.read(accuracy_report.RESULTS / "accuracy.csv")
+
+
+def test_the_pages_are_what_the_csv_files_give(measured: list[accuracy_report.Row]):
+    def text(name: str) -> str:
+        return (accuracy_report.RESULTS / name).read_text(encoding="utf-8")
+
+    assert accuracy_report.page(measured) == text("accuracy.md")
+    records = speed_report.read(speed_report.RESULTS / "speed.csv")
+    titles = {name: (part.__doc__ or "").splitlines()[0] for name, part in PARTS.items()}
+    written = text("speed.md")
+    assert speed_report.page(records, titles).partition("\n## ")[2] == written.partition("\n## ")[2]
+
+
+def test_the_table_for_users_is_what_the_csv_gives(measured: list[accuracy_report.Row]):
+    guide = accuracy_report.GUIDE.read_text(encoding="utf-8")
+    assert "\n".join(accuracy_report.summary(accuracy_report.for_users(measured))) in guide
+
+
+def test_the_page_for_users_has_no_internal_names(measured: list[accuracy_report.Row]):
+    models = {r["model"] for r in measured}
+    internal = {m.removeprefix("yolo11n-") for m in models if not accuracy_report.is_loadable(m)}
+    assert {"v3c", "c14", "fit_p2_32"} <= internal
+    words = set(re.findall(r"\w+", accuracy_report.GUIDE.read_text(encoding="utf-8")))
+    assert not internal & words
+
+
+def test_the_picture_labels_at_most_ten_points_with_names_that_load(measured: list[accuracy_report.Row]):
+    (axes,) = picture(accuracy_report.points(accuracy_report.for_users(measured))).axes
+    labels = [text.get_text() for text in axes.texts]
+    assert sum(len(line.get_xdata()) for line in axes.lines) == len(labels)
+    assert 5 <= len(labels) <= 10
+    assert all(accuracy_report.is_loadable(label) for label in labels)
+    assert {"yolo11n", "yolo11n-starnet_fit", "yolo11n-starnet"} <= set(labels)
+
+
+def test_speed_records_survive_their_csv(tmp_path: Path):
+    times = {"yolo11n": [2.0, 4.0, 6.0], "yolo11n-starnet": [1.0, 2.0, 3.0]}
+    written = list(speed_report.records("pair", "onnx", speed_report.Conditions(640, 1, 2), times))
+    speed_report.save(written, tmp_path / "speed.csv")
+    assert speed_report.read(tmp_path / "speed.csv") == written
+    assert [r.ratio for r in written] == [None, 0.5]
+
+
+def test_the_picture_of_speed_has_a_bar_for_every_model_and_engine():
+    figure = speed_report.picture(speed_report.read(speed_report.RESULTS / "speed.csv"))
+    assert figure is not None
+    assert len(figure.axes[0].patches) == 2 * len(PAIRS) * len(speed_report.ENGINES)
+
+
+def test_one_bad_parameter_marks_a_test_as_failed(tmp_path: Path):
+    names = {"ultralytics": "8.4.190", "torch": "2.15.0", "python": "3.11"}
+    properties = "".join(f'<property name="{k}" value="{v}"/>' for k, v in names.items())
+    cases = '<testcase name="test_a[1]"/><testcase name="test_a[2]"><failure/></testcase><testcase name="test_a[3]"/>'
+    cases += '<testcase name="test_b"><skipped/></testcase><testcase name="test_c"/>'
+    file = tmp_path / "8.4.190.xml"
+    file.write_text(f"<testsuites><testsuite><properties>{properties}</properties>{cases}</testsuite></testsuites>")
+    page = compatibility.page([compatibility.read(file)])
+    assert page.endswith("| 8.4.190 | 2.15.0 | 3.11 | ✗ | - | ✓ |\n")
+    assert "0 of 1 releases pass every check" in page

@@ -1,0 +1,158 @@
+"""What speed.py measures: the models, the conditions, and one function for each part."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from ultralytics import YOLO
+from ultralytics.cfg import get_cfg
+
+from speed_engines import START, Timed, clock, missing
+from speed_report import Conditions, Record, records
+from yolo_starnet.measuring.timing import WARM_UP, interleave
+
+PAIRS = {"yolo11n": "yolo11n-starnet", "yolo26n": "yolo26n-starnet", "yolov8n": "yolov8n-starnet"}
+"""Stock models and their StarNet forms."""
+MODELS = [name for pair in PAIRS.items() for name in pair]
+FEWEST, MOST = 7, 60
+"""Rounds of a group, however long a round takes."""
+COMMON = ("predict", "onnx", "openvino")
+"""What most people deploy on a CPU: measured under more conditions than the other engines."""
+SIZES = (Conditions(640, 1, 2), Conditions(640, 1, 1), Conditions(320, 1, 2), Conditions(1280, 1, 2))
+PREDICTION = (*SIZES, Conditions(640, 8, 2))
+"""Conditions of the engines: one varies at a time."""
+STEPS = (Conditions(256, 16, 2), Conditions(256, 16, 1), Conditions(640, 4, 2))
+"""Conditions of a training step."""
+KINDS = ("backbone", "SPPF and C2PSA", "neck", "head")
+"""The parts of a YOLO11 that are timed on their own."""
+
+
+def pair(seconds: float) -> Iterator[Record]:
+    """YOLO11n and its StarNet form alone, for longer."""
+    with tempfile.TemporaryDirectory(prefix="speed-") as folder:
+        files = {name: checkpoint(name, Path(folder)) for name in MODELS[:2]}
+        for threads, engine in product((2, 1), COMMON):
+            yield from _engine("pair", engine, files, Conditions(640, 1, threads), 2 * seconds)
+
+
+def engines(seconds: float) -> Iterator[Record]:
+    """Every model through every engine that is installed."""
+    with tempfile.TemporaryDirectory(prefix="speed-") as folder:
+        files = {name: checkpoint(name, Path(folder)) for name in MODELS}
+        for conditions, engine in product(PREDICTION, START):
+            if engine not in COMMON and conditions[:2] != (640, 1):
+                continue
+            if engine == "compile" and conditions != (640, 1, 2):
+                continue  # compiling takes a minute a model
+            yield from _engine("engines", engine, files, conditions, seconds)
+
+
+def layers(seconds: float) -> Iterator[Record]:
+    """Where the time goes: the layers of YOLO11n and its StarNet form, fused and channels-last, by what they are."""
+    models = {
+        name: YOLO(f"{name}.yaml").model.eval().fuse().to(memory_format=torch.channels_last) for name in MODELS[:2]
+    }
+    image = torch.rand(1, 3, 640, 640).contiguous(memory_format=torch.channels_last)
+    for threads in (2, 1):
+        torch.set_num_threads(threads)
+        with torch.inference_mode():
+            times = timed({name: lambda m=m: _by_kind(m, image) for name, m in models.items()}, 2 * seconds)
+        for kind in KINDS:
+            yield from records("layers", kind, Conditions(640, 1, threads), _of_kind(kind, times))
+
+
+def training(seconds: float) -> Iterator[Record]:
+    """A training step: forward, loss, backward and the optimizer."""
+    for conditions in STEPS:
+        torch.set_num_threads(conditions.threads)
+        steps = {name: clock("training", _step(name, conditions.size, conditions.batch)) for name in MODELS}
+        times = _of_kind("training", timed(steps, seconds * 2))
+        for names in PAIRS.items():
+            yield from records("training", "PyTorch", conditions, {name: times[name] for name in names})
+
+
+PARTS: dict[str, Callable[[float], Iterable[Record]]] = {
+    "pair": pair,
+    "engines": engines,
+    "layers": layers,
+    "training": training,
+}
+"""What the command line calls them; each takes the seconds that a group of models is timed."""
+
+
+def timed(runs: Mapping[str, Timed], seconds: float) -> dict[str, list[dict[str, float]]]:
+    """Interleave after a warm-up, for about `seconds`."""
+    start = time.perf_counter()
+    interleave(runs, WARM_UP, settle=0)
+    of_a_round = 2 * (time.perf_counter() - start) / WARM_UP
+    return interleave(runs, min(max(int(seconds / of_a_round), FEWEST), MOST))
+
+
+def checkpoint(name: str, folder: Path) -> Path:
+    """A model with random weights as a checkpoint."""
+    torch.manual_seed(0)
+    file = folder / f"{name}.pt"
+    torch.save({"model": YOLO(f"{name}.yaml").model, "train_args": {}}, file)
+    return file
+
+
+def _engine(
+    part: str, engine: str, files: Mapping[str, Path], conditions: Conditions, seconds: float
+) -> Iterator[Record]:
+    """Models through one engine, under one set of conditions."""
+    if module := missing(engine):
+        print(f"{engine} is left out: {module} is not installed")
+        return
+    times = timed({name: START[engine](file, *conditions) for name, file in files.items()}, seconds)
+    kinds = list(next(iter(times.values()))[0])
+    for kind, names in product(kinds, PAIRS.items()):
+        if names[0] in times:
+            of_kind = _of_kind(kind, times)
+            yield from records(part, kind, conditions, {name: of_kind[name] for name in names})
+
+
+def _of_kind(kind: str, times: Mapping[str, list[dict[str, float]]]) -> dict[str, list[float]]:
+    return {name: [t[kind] for t in of_model] for name, of_model in times.items()}
+
+
+def _by_kind(model: nn.Module, x: Any) -> dict[str, float]:
+    """The milliseconds that each part of a YOLO11 takes."""
+    times = dict.fromkeys(KINDS, 0.0)
+    kind, outputs = KINDS[0], []
+    for layer in model.model:
+        kind = {"SPPF": "SPPF and C2PSA", "Upsample": "neck", "Detect": "head"}.get(type(layer).__name__, kind)
+        if layer.f != -1:
+            x = outputs[layer.f] if isinstance(layer.f, int) else [x if j == -1 else outputs[j] for j in layer.f]
+        start = time.perf_counter()
+        x = layer(x)
+        times[kind] += (time.perf_counter() - start) * 1e3
+        outputs.append(x)
+    return times
+
+
+def _step(name: str, size: int, batch: int) -> Callable[[], None]:
+    """A step of training on noise with eight boxes an image."""
+    torch.manual_seed(0)
+    model: Any = YOLO(f"{name}.yaml").model.train()
+    model.args = get_cfg()
+    optimizer = torch.optim.SGD(model.parameters(), lr=1e-5, momentum=0.9)
+    data = {
+        "img": torch.rand(batch, 3, size, size),
+        "cls": torch.zeros(8 * batch, 1),
+        "bboxes": torch.rand(8 * batch, 4) * 0.4 + 0.3,
+        "batch_idx": torch.arange(batch).repeat_interleave(8).float(),
+    }
+
+    def run() -> None:
+        optimizer.zero_grad()
+        model(data)[0].sum().backward()
+        optimizer.step()
+
+    return run
