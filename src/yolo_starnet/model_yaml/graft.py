@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from ..errors import BackboneError
-from ..feature_maps import NEEDED, STRIDES
+from ..feature_maps import HEAD_STRIDES, STRIDES
 
 LEVELS = {stride: level for level, stride in enumerate(STRIDES)}
 """The index of each stride in an expanded backbone row: 0 for P1/2 to 4 for P5/32."""
@@ -61,7 +61,7 @@ def graft(
     """
     rows = [*model["backbone"], *model["head"]]
     cut = _extractor(model["backbone"], strides)
-    missing = [f"P{LEVELS[stride] + 1}/{stride}" for stride in NEEDED if stride not in strides[:cut]]
+    missing = [f"P{LEVELS[stride] + 1}/{stride}" for stride in HEAD_STRIDES if stride not in strides[:cut]]
     if missing:
         raise BackboneError(f"its backbone has no {', '.join(missing)} that '{backbone}' could replace")
 
