@@ -1,8 +1,10 @@
 """What every test shares: global state that is put back, a trained model, and processes to run Python in."""
 
+import importlib.util
 import logging
 import os
 import random
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -249,9 +251,30 @@ def python(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
 def plugin_table() -> Iterator[plugins.Table]:
     """The table of plugins that the plugin is active with. What a test adds is gone after the test."""
     table = plugins.table()
-    names, modules = dict(table), dict(table.modules)
+    names, layers, modules = dict(table), dict(table.layers), dict(table.modules)
     yield table
     yolo_starnet.deactivate()  # takes the classes of the test out of Ultralytics
     table.clear()
     table.update(names)
-    table.modules = modules
+    table.layers, table.modules = layers, modules
+
+
+@pytest.fixture(scope="session")
+def install(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], Path]:
+    """Install the package in a folder as pip does, and return the folder that it was installed into."""
+
+    def run(package: Path) -> Path:
+        site, source = tmp_path_factory.mktemp("site"), tmp_path_factory.mktemp("source")
+        # A copy, since a build writes beside its source.
+        shutil.copytree(package, source, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__", "build"))
+        if importlib.util.find_spec("pip"):
+            installer = [sys.executable, "-m", "pip", "install"]
+        else:
+            uv = shutil.which("uv") or pytest.skip("neither pip nor uv is here")
+            installer = [uv, "pip", "install", "--python", sys.executable]
+        options = ["-q", "--no-deps", "--no-build-isolation", "--target", str(site)]
+        done = subprocess.run([*installer, *options, str(source)], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        return site
+
+    return run

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from yolo_starnet import Backbone, Layer, backbones
+from yolo_starnet import Backbone, Layer, backbones, plugins
 from yolo_starnet.errors import PluginError
 from yolo_starnet.patching import checkpoints
 
@@ -34,11 +34,11 @@ def test_a_checkpoint_whose_package_is_missing_names_the_package_to_install(tmp_
     with pytest.raises(
         PluginError, match=r"'their-package', whose module 'not_there' is not .*pip install their-package"
     ):
-        checkpoints.prepare(saved(tmp_path, backbone("not_there")), {}, restricted=False)
+        checkpoints.prepare(saved(tmp_path, backbone("not_there")), (), restricted=False)
 
 
 def test_a_checkpoint_whose_packages_are_installed_is_accepted(tmp_path: Path):
-    checkpoints.prepare(saved(tmp_path, backbone("torch")), {}, restricted=False)
+    checkpoints.prepare(saved(tmp_path, backbone("torch")), (), restricted=False)
 
 
 def test_a_checkpoint_of_our_own_backbones_has_no_mark(tmp_path: Path):
@@ -50,14 +50,14 @@ def test_a_checkpoint_of_our_own_backbones_has_no_mark(tmp_path: Path):
 @pytest.mark.parametrize("text", [f"about {checkpoints.MARK}", checkpoints.MARK], ids=["within a text", "last text"])
 def test_a_checkpoint_that_only_mentions_the_mark_is_accepted(text: str, tmp_path: Path):
     torch.save({"note": text}, tmp_path / "notes.pt")
-    checkpoints.prepare(tmp_path / "notes.pt", {}, restricted=False)
+    checkpoints.prepare(tmp_path / "notes.pt", (), restricted=False)
 
 
 @pytest.mark.parametrize("content", [None, b"no archive"], ids=["no file", "no checkpoint"])
 def test_what_is_no_checkpoint_is_left_to_ultralytics(content: bytes | None, tmp_path: Path):
     if content is not None:
         (tmp_path / "any.pt").write_bytes(content)
-    checkpoints.prepare(tmp_path / "any.pt", backbones(), restricted=True)
+    checkpoints.prepare(tmp_path / "any.pt", plugins.table().packages, restricted=True)
 
 
 @pytest.mark.parametrize("key", ["model", "ema"])

@@ -28,6 +28,15 @@ STOCK = inspect.unwrap(tasks.parse_model)
 ROWS = [[-1, 1, "Conv", [16, 3, 2]], [-1, 1, "Doubled", [16]], [-1, 1, "Conv", [8, 1, 1]]]
 
 
+def answer_for(*classes: type) -> recompile.Answer:
+    """Answers for `classes`, by their out_channels, and for no other class."""
+
+    def answer(module: Any, args: list[Any], source: Any, repeats: int, channels: list[int]) -> int | None:
+        return module.out_channels(*args) if module in classes else None
+
+    return answer
+
+
 def model(*rows: list[Any]) -> dict[str, Any]:
     return {"nc": 80, "backbone": [[*row[:3], list(row[3])] for row in rows], "head": []}
 
@@ -39,14 +48,14 @@ def doubled(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize(("asked", "channels"), [([Doubled], 32), ([], 16)], ids=["registered", "not registered"])
 def test_only_registered_classes_are_asked_for_their_channels(asked: list[type], channels: int, doubled: None):
-    layers, _ = recompile.ask_for_channels(STOCK, asked)(model(*ROWS), 3, verbose=False)
+    layers, _ = recompile.ask_for_channels(STOCK, answer_for(*asked))(model(*ROWS), 3, verbose=False)
     assert layers[2].conv.in_channels == channels
 
 
 @pytest.mark.parametrize("asked", [[Doubled], []], ids=["registered", "not registered"])
 def test_a_row_that_takes_several_layers_reaches_the_class(asked: list[type], doubled: None):
     rows = model(*ROWS[:2], [[0, 1], 1, "Doubled", [4]], [-1, 1, "Conv", [8, 1, 1]])
-    parse = recompile.ask_for_channels(STOCK, asked)
+    parse = recompile.ask_for_channels(STOCK, answer_for(*asked))
     if asked:
         assert parse(rows, 3, verbose=False)[0][3].conv.in_channels == 8
     else:
@@ -56,7 +65,7 @@ def test_a_row_that_takes_several_layers_reaches_the_class(asked: list[type], do
 
 def test_a_stock_model_is_parsed_as_before():
     text = names.stock_file("yolo11.yaml").read_text(encoding="utf-8")
-    layers, save = recompile.ask_for_channels(STOCK, [Doubled])(
+    layers, save = recompile.ask_for_channels(STOCK, answer_for(Doubled))(
         {**yaml.safe_load(text), "scale": "n"}, 3, verbose=False
     )
     expected, expected_save = STOCK({**yaml.safe_load(text), "scale": "n"}, 3, verbose=False)
@@ -65,7 +74,7 @@ def test_a_stock_model_is_parsed_as_before():
 
 
 def test_a_traceback_points_at_the_installed_line():
-    parse = recompile.ask_for_channels(STOCK, [])
+    parse = recompile.ask_for_channels(STOCK, answer_for())
     lines = []
     for function in (STOCK, parse):
         with pytest.raises(KeyError) as error:
@@ -77,7 +86,21 @@ def test_a_traceback_points_at_the_installed_line():
 
 def test_the_original_and_its_globals_stay_as_they_are():
     code, names_before = STOCK.__code__, set(STOCK.__globals__)
-    parse = recompile.ask_for_channels(STOCK, [])
+    parse = recompile.ask_for_channels(STOCK, answer_for())
     assert STOCK.__code__ is code
     assert parse.__globals__ is STOCK.__globals__
     assert set(STOCK.__globals__) == names_before
+
+
+def test_the_answer_gets_the_row_and_may_put_input_channels_in_front_of_its_arguments(doubled: None):
+    asked: list[Any] = []
+
+    def answer(module: Any, args: list[Any], source: Any, repeats: int, channels: list[int]) -> int | None:
+        asked.append((module, list(args), source, repeats, list(channels)))
+        args[:] = [channels[source] // 4]
+        return 2 * channels[source]
+
+    rows = model([-1, 1, "Conv", [16, 3, 2]], [-1, 1, "Doubled", []], [-1, 1, "Conv", [8, 1, 1]])
+    layers, _ = recompile.ask_for_channels(STOCK, answer)(rows, 3, verbose=False)
+    assert asked == [(Doubled, [], -1, 1, [16])]
+    assert layers[2].conv.in_channels == 32

@@ -8,9 +8,21 @@
 from .backbone import Backbone, Layer
 from .hookspecs import hookimpl
 from .patching.patch import activate, deactivate, is_active
-from .plugins import backbones
+from .plugins import backbones, layers
+from .row_layer import RowLayer
 from .version import __version__
 
-__all__ = ["Backbone", "Layer", "__version__", "activate", "backbones", "deactivate", "hookimpl", "is_active"]
+__all__ = [
+    "Backbone",
+    "Layer",
+    "RowLayer",
+    "__version__",
+    "activate",
+    "backbones",
+    "deactivate",
+    "hookimpl",
+    "is_active",
+    "layers",
+]
 
 activate()

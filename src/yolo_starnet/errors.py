@@ -19,12 +19,16 @@ class BackboneError(YOLOStarNetError, ValueError):
     """A row of a model YAML cannot be turned into layers."""
 
 
+class LayerError(YOLOStarNetError, ValueError):
+    """A row that names a registered layer gives it what it cannot take, or the layer returns what it does not say."""
+
+
 class ConfigError(YOLOStarNetError, FileNotFoundError):
     """A config name or file does not stand for a model."""
 
 
 class PluginError(YOLOStarNetError):
-    """A package that adds backbones is broken, clashes with another or breaks the plugin rules."""
+    """A package that adds backbones or layers is broken, clashes with another or breaks the plugin rules."""
 
 
 def brief(error: BaseException) -> str:

@@ -1,4 +1,4 @@
-"""The hook that a package implements to add backbones."""
+"""The hooks that a package implements to add backbones and layers."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pluggy
 
 if TYPE_CHECKING:
     from .backbone import Backbone
+    from .row_layer import Register
 
 PROJECT = "yolo_starnet"
 """The name of the pluggy project and of the entry-point group of plugins."""
@@ -22,6 +23,16 @@ def register_backbones(register: Callable[[Backbone], None]) -> None:
     """Add backbones, which a model YAML can then name in its first row.
 
     Args:
-        register: Call it once for each `Backbone`. If a name or class of one is taken, a warning says so and all
-            backbones of the plugin are left out.
+        register: Call it once for each `Backbone`. If a name or class of one is taken, a warning says so and nothing
+            of the plugin is registered.
+    """
+
+
+@hookspec
+def register_layers(register: Register) -> None:
+    """Add layers that any row of a model YAML may name.
+
+    Args:
+        register: Call it once for each `RowLayer`, or for a class, which stands for `RowLayer(class)`. If a name is
+            taken, or a class lacks `out_channels`, a warning says so and nothing of the plugin is registered.
     """

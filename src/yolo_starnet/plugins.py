@@ -17,6 +17,7 @@ from ultralytics.nn import tasks
 from . import hookspecs
 from .backbone import Backbone
 from .errors import PluginError
+from .row_layer import Registered, RowLayer
 
 _lock = threading.RLock()
 _table: Table | None = None
@@ -25,6 +26,11 @@ _table: Table | None = None
 def backbones() -> dict[str, Backbone]:
     """The registered backbones by name, those of other packages included."""
     return dict(table())
+
+
+def layers() -> dict[str, RowLayer]:
+    """The registered layers by name, those of other packages included."""
+    return dict(table().layers)
 
 
 def table() -> Table:
@@ -37,45 +43,78 @@ def table() -> Table:
 
 
 class Table(dict[str, Backbone]):
-    """The registered backbones by name. `modules` holds the classes of their layers by class name."""
+    """The registered backbones by name, with the registered layers beside them.
+
+    Attributes:
+        layers: The layers that any row may name, by name.
+        modules: The classes that the parser must know, by class name.
+        reserved: Names that Ultralytics has taken.
+    """
 
     def __init__(self, reserved: Mapping[str, object]) -> None:
         super().__init__()
         self.reserved = reserved
+        self.layers: dict[str, RowLayer] = {}
         self.modules: dict[str, type[nn.Module]] = {}
 
-    def add(self, backbones: Iterable[Backbone], distribution: str = "") -> None:
-        """Add all `backbones` of the package `distribution`, or raise `PluginError` and add none."""
-        names = dict(self)
-        modules = dict(self.modules)
+    @property
+    def packages(self) -> set[str]:
+        """The top-level packages whose classes a checkpoint may hold."""
+        entries: list[Backbone | RowLayer] = [*self.values(), *self.layers.values()]
+        return {package for entry in entries for package in entry.all_packages}
+
+    def add(self, backbones: Iterable[Backbone], layers: Iterable[Registered] = (), distribution: str = "") -> None:
+        """Add all `backbones` and `layers` of the package `distribution`, or none of them.
+
+        Raises:
+            PluginError: One of them is not valid, or its name is taken.
+        """
+        new = Table(self.reserved)
+        new.update(self)
+        new.layers, new.modules = dict(self.layers), dict(self.modules)
         for backbone in backbones:
-            if not isinstance(backbone, Backbone):
-                raise PluginError(f"register() takes a Backbone, found {backbone!r}")
-            if not re.fullmatch(r"[a-z][a-z0-9_]*", backbone.name):
-                raise PluginError(f"backbone name {backbone.name!r} must be lower-case letters, digits and underscores")
-            if backbone.name in names or backbone.name in self.reserved:
-                raise PluginError(f"backbone name {backbone.name!r} is taken; choose another")
-            names[backbone.name] = replace(backbone, distribution=distribution)
-            for module in backbone.modules:
-                if not callable(getattr(module, "out_channels", None)):
-                    raise PluginError(
-                        f"{module.__name__} of {backbone.name!r} lacks a static method out_channels(*args)"
-                    )
-                key = module.__name__
-                if modules.setdefault(key, module) is not module or self.reserved.get(key, module) is not module:
-                    raise PluginError(f"class name {key!r} of {backbone.name!r} is taken; choose another")
-        self.update(names)
-        self.modules.update(modules)
+            new._add_backbone(backbone, distribution)
+        for layer in layers:
+            new._add_layer(layer, distribution)
+        self.update(new)
+        self.layers, self.modules = new.layers, new.modules
+
+    def _add_backbone(self, backbone: Backbone, distribution: str) -> None:
+        if not isinstance(backbone, Backbone):
+            raise PluginError(f"register() takes a Backbone, found {backbone!r}")
+        if not re.fullmatch(r"[a-z][a-z0-9_]*", backbone.name):
+            raise PluginError(f"backbone name {backbone.name!r} must be lower-case letters, digits and underscores")
+        if backbone.name in self or backbone.name in self.reserved:
+            raise PluginError(f"backbone name {backbone.name!r} is taken; choose another")
+        for module in backbone.modules:
+            if not callable(getattr(module, "out_channels", None)):
+                raise PluginError(f"{module.__name__} of {backbone.name!r} lacks a static method out_channels(*args)")
+            self._add_module(module, f"of {backbone.name!r}")
+        self[backbone.name] = replace(backbone, distribution=distribution)
+
+    def _add_layer(self, registered: Registered, distribution: str) -> None:
+        layer = registered if isinstance(registered, RowLayer) else RowLayer(registered)
+        if problem := layer.problem():
+            raise PluginError(problem)
+        if layer.name in self.layers:
+            raise PluginError(f"layer name {layer.name!r} is taken; choose another")
+        self._add_module(layer.module, "of a layer")
+        self.layers[layer.name] = replace(layer, distribution=distribution)
+
+    def _add_module(self, module: type[nn.Module], owner: str) -> None:
+        name = module.__name__
+        if self.modules.setdefault(name, module) is not module or self.reserved.get(name, module) is not module:
+            raise PluginError(f"class name {name!r} {owner} is taken; choose another")
 
 
 def load(reserved: Mapping[str, object]) -> Table:
-    """Collect the backbones of every installed plugin.
+    """Collect the backbones and layers of every installed plugin.
 
     A plugin that fails to import, raises, clashes or needs another release is left out with a warning that names it.
     The environment variable `YOLO_STARNET_DISABLE`, entry points with commas between, leaves plugins out silently.
 
     Args:
-        reserved: Names that no backbone and no class may take.
+        reserved: Names that no backbone, layer or class may take.
 
     Returns:
         The table, StarNet first.
@@ -86,7 +125,8 @@ def load(reserved: Mapping[str, object]) -> Table:
     # Our own come first, so that a plugin that clashes with them is left out, not they.
     for entry in sorted(entries, key=lambda e: (not _ours(e), e.name, e.value)):
         try:
-            table.add(_backbones_of(entry), "" if _ours(entry) or entry.dist is None else entry.dist.name)
+            distribution = "" if _ours(entry) or entry.dist is None else entry.dist.name
+            table.add(*_registered_by(entry), distribution)
         except Exception as error:  # a broken plugin must not break `import yolo_starnet`
             message = (
                 f"yolo-starnet plugin '{entry.name}' ({entry.value}) is left out: {error!r}. Update it or "
@@ -96,15 +136,17 @@ def load(reserved: Mapping[str, object]) -> Table:
     return table
 
 
-def _backbones_of(entry: importlib.metadata.EntryPoint) -> list[Backbone]:
-    """The backbones that one plugin registers."""
+def _registered_by(entry: importlib.metadata.EntryPoint) -> tuple[list[Backbone], list[Registered]]:
+    """The backbones and layers that one plugin registers."""
     manager = pluggy.PluginManager(hookspecs.PROJECT)  # one per plugin, so that a broken one affects no other
     manager.add_hookspecs(hookspecs)
     manager.register(entry.load(), entry.name)
     manager.check_pending()
-    registered: list[Backbone] = []
-    manager.hook.register_backbones(register=registered.append)
-    return registered
+    backbones: list[Backbone] = []
+    layers: list[Registered] = []
+    manager.hook.register_backbones(register=backbones.append)
+    manager.hook.register_layers(register=layers.append)
+    return backbones, layers
 
 
 def _ours(entry: importlib.metadata.EntryPoint) -> bool:

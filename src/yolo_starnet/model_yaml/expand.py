@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from torch import nn
@@ -83,7 +83,16 @@ def load_weights(model: Mapping[str, Any], in_channels: int, row: BackboneRow, l
         try:
             row.backbone.load_weights(levels, in_channels, pretrained)
         except ValueError as error:
-            raise BackboneError(f"{_where(model, 'backbone', 0)}: {error}") from error
+            raise BackboneError(f"{where(model, 'backbone', 0)}: {error}") from error
+
+
+def named_rows(model: Mapping[str, Any]) -> Iterator[tuple[str, int, str]]:
+    """Section, index and module name of each row that is not malformed."""
+    for section in ("backbone", "head"):
+        for index, row in enumerate(_rows(model, section)):
+            name = _module_name(row)
+            if name is not None:
+                yield section, index, name
 
 
 def _rows(model: Mapping[str, Any], section: str) -> Sequence[Any]:
@@ -99,15 +108,13 @@ def _module_name(row: Any) -> str | None:
 
 def _check_names(model: Mapping[str, Any], backbones: Mapping[str, Backbone], modules: Mapping[str, object]) -> None:
     """Refuse a row that names an unknown module, and a backbone that is not the first row."""
-    for section in ("backbone", "head"):
-        for index, row in enumerate(_rows(model, section)):
-            name = _module_name(row)
-            if name in backbones:
-                _check_place(model, section, index)
-            elif name and name not in modules and not name.startswith(("nn.", "torchvision.ops.")):
-                classes = [k for k, v in modules.items() if isinstance(v, type) and issubclass(v, nn.Module)]
-                similar = nearest(name, [*backbones, *classes])
-                raise BackboneError(f"{_where(model, section, index)}: unknown module '{name}'{similar}")
+    for section, index, name in named_rows(model):
+        if name in backbones:
+            _check_place(model, section, index)
+        elif name not in modules and not name.startswith(("nn.", "torchvision.ops.")):
+            classes = [k for k, v in modules.items() if isinstance(v, type) and issubclass(v, nn.Module)]
+            similar = nearest(name, [*backbones, *classes])
+            raise BackboneError(f"{where(model, section, index)}: unknown module '{name}'{similar}")
 
 
 def _check_place(model: Mapping[str, Any], section: str, index: int) -> None:
@@ -123,7 +130,7 @@ def _check_place(model: Mapping[str, Any], section: str, index: int) -> None:
     elif row[1] != 1:
         problem = f"repeats must be 1, a backbone cannot be stacked; found {row[1]!r}"
     if problem:
-        raise BackboneError(f"{_where(model, section, index)}: {problem}")
+        raise BackboneError(f"{where(model, section, index)}: {problem}")
 
 
 def _check_references(model: Mapping[str, Any], layers: Sequence[Layer]) -> None:
@@ -137,7 +144,7 @@ def _check_references(model: Mapping[str, Any], layers: Sequence[Layer]) -> None
             if level in range(LEVELS) and not layers[level].channels:
                 maps = [f"{i} (P{i + 1}/{stride})" for i, stride in enumerate(STRIDES) if layers[i].channels]
                 raise BackboneError(
-                    f"{_where(model, section, index)}: there is no feature map of '{model['backbone'][0][2]}' at index "
+                    f"{where(model, section, index)}: there is no feature map of '{model['backbone'][0][2]}' at index "
                     f"{level}; take {', '.join(maps)}"
                 )
 
@@ -149,7 +156,7 @@ def _build(model: Mapping[str, Any], row: BackboneRow, in_channels: int) -> list
         if len(layers) != LEVELS:
             raise ValueError(f"'{row.backbone.name}' built {len(layers)} layers, expected {LEVELS} (P1/2 to P5/32)")
     except ValueError as error:
-        raise BackboneError(f"{_where(model, 'backbone', 0)}: {error}") from error
+        raise BackboneError(f"{where(model, 'backbone', 0)}: {error}") from error
     return layers
 
 
@@ -180,7 +187,7 @@ def _scale_width(model: Mapping[str, Any]) -> float:
     return scales[model.get("scale") or next(iter(scales))][1]
 
 
-def _where(model: Mapping[str, Any], section: str, index: int) -> str:
+def where(model: Mapping[str, Any], section: str, index: int) -> str:
     """The row and the file that an error is about."""
     row = str(model[section][index]).replace("'", "")
     return f"{section} row {index} {row} of {model.get('yaml_file') or 'the model'}"

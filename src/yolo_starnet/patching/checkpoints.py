@@ -5,9 +5,9 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import pickletools
+import re
 import zipfile
-from collections.abc import Iterator, Mapping
-from itertools import pairwise
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 import torch
@@ -16,24 +16,26 @@ from torch import nn
 from ..backbone import Backbone
 from ..errors import PluginError
 from ..model_yaml import expand
+from ..row_layer import RowLayer
 
 MARK = "yolo_starnet_requires"
-"""The attribute of layer 0 that holds the package that registered its backbone, then the top-level modules needed."""
+"""The attribute of a layer that names the package that registered it, in the form of `REQUIREMENT`."""
+REQUIREMENT = re.compile(rf"{MARK}: (?P<package>\S+) (?P<modules>\S+(?: \S+)*)")
+"""The package, then the top-level modules needed. It repeats the attribute, whose name a pickle holds only once."""
 
 
-def prepare(weight: object, backbones: Mapping[str, Backbone], restricted: bool) -> None:
+def prepare(weight: object, packages: Collection[str], restricted: bool) -> None:
     """Make sure that the classes of a checkpoint are there and, for a restricted load, allowed.
 
-    Only classes that packages of registered backbones define themselves are allowed, and only those that the
-    checkpoint names.
+    Only classes that these packages define themselves are allowed, and only those that the checkpoint names.
 
     Args:
         weight: The argument of `torch_safe_load`. Nothing is done unless it is a local file.
-        backbones: The registered backbones by name.
+        packages: The top-level packages of registered backbones and layers.
         restricted: Whether Ultralytics will load it with `weights_only=True`.
 
     Raises:
-        PluginError: The package of its backbone is not installed.
+        PluginError: A package that it needs is not installed.
     """
     pickled = _pickled(Path(str(weight).strip()))
     if not pickled:
@@ -41,7 +43,6 @@ def prepare(weight: object, backbones: Mapping[str, Backbone], restricted: bool)
     if MARK.encode() in pickled:
         _check_installed(weight, pickled)
     if restricted and hasattr(torch.serialization, "add_safe_globals"):
-        packages = {p for backbone in backbones.values() for p in backbone.all_packages}
         torch.serialization.add_safe_globals([c for c in map(_find, _names(pickled, packages)) if c is not None])
 
 
@@ -57,26 +58,26 @@ def forget_pretrained(checkpoint: object, backbones: Mapping[str, Backbone]) -> 
             row.args["pretrained"] = False
 
 
-def mark(layer: nn.Module, backbone: Backbone) -> None:
+def mark(layer: nn.Module, origin: Backbone | RowLayer) -> None:
     """Write into a layer, and so into its checkpoint, the packages that loading it needs."""
-    if backbone.distribution:
-        setattr(layer, MARK, " ".join([backbone.distribution, *sorted(backbone.all_packages)]))
+    if origin.distribution:
+        setattr(layer, MARK, f"{MARK}: {' '.join([origin.distribution, *sorted(origin.all_packages)])}")
 
 
 def _check_installed(weight: object, pickled: bytes) -> None:
-    """Refuse a checkpoint whose mark names a module that is not installed. Nothing is imported to find out."""
-    strings = [arg for _, arg, _ in pickletools.genops(pickled) if isinstance(arg, str)]
-    requirements = next((value for name, value in pairwise(strings) if name == MARK), "")  # a pickle: name, then value
-    distribution, _, packages = requirements.partition(" ")
-    for package in packages.split():
-        if importlib.util.find_spec(package) is None:
-            raise PluginError(
-                f"{weight} was trained on a backbone of the package '{distribution}', whose module '{package}' is not "
-                f"installed here; install it (pip install {distribution}) and load the checkpoint again"
-            )
+    """Refuse a checkpoint that needs a module that is not installed. Nothing is imported to find out."""
+    strings = (arg for _, arg, _ in pickletools.genops(pickled) if isinstance(arg, str))
+    for requirement in filter(None, map(REQUIREMENT.fullmatch, strings)):
+        for module in requirement["modules"].split():
+            if importlib.util.find_spec(module) is None:
+                package = requirement["package"]
+                raise PluginError(
+                    f"{weight} needs the package '{package}', whose module '{module}' is not installed here; "
+                    f"install it (pip install {package}) and load the checkpoint again"
+                )
 
 
-def _names(pickled: bytes, packages: set[str]) -> Iterator[tuple[str, str]]:
+def _names(pickled: bytes, packages: Collection[str]) -> Iterator[tuple[str, str]]:
     """Module and name of all that a pickle refers to in these top-level packages."""
     return ((module, name) for module, name in set(_globals(pickled)) if _package(module) in packages)
 

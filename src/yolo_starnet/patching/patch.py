@@ -12,7 +12,7 @@ import re
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from types import FunctionType, ModuleType, SimpleNamespace, TracebackType
 from typing import Any
@@ -28,8 +28,9 @@ from ultralytics.utils import LOGGER, dist
 
 from .. import plugins
 from ..demo import datasets
+from ..errors import LayerError, brief
 from ..feature_maps import FeatureMaps
-from ..model_yaml import expand, names
+from ..model_yaml import expand, names, row_layers
 from . import checkpoints, recompile
 
 Undo = Callable[[], None]
@@ -81,14 +82,30 @@ def _inject_modules() -> list[Undo]:
 
 
 def _patch_parse_model() -> list[Undo]:
-    """Expand a backbone row before the parser sees it, and ask the layers of backbones for their output channels."""
+    """Expand a backbone row before the parser sees it, and ask registered classes for their output channels."""
     original = _function(tasks, "parse_model", ("d", "ch"))
     table = plugins.table()
-    parse = recompile.ask_for_channels(original, set(table.modules.values()))
+    row_layer = {layer.module: layer for layer in table.layers.values()}
+    levels = {*table.modules.values()} - {*row_layer}
+
+    def answer(module: Any, args: list[Any], source: Any, repeats: int, channels: list[int]) -> int | None:
+        if module in row_layer:
+            return row_layers.hand_in_channels(row_layer[module], args, source, repeats, channels)
+        return int(module.out_channels(*args)) if module in levels else None
+
+    parse = recompile.ask_for_channels(original, answer)
 
     @functools.wraps(original)
     def parse_model(d: Any, ch: int, *args: Any, **kwargs: Any) -> Any:
-        layers, save = parse(expand.expand(d, ch, table, vars(tasks)), ch, *args, **kwargs)
+        expanded = expand.expand(row_layers.scale_rows(d, table.layers), ch, table, vars(tasks))
+        try:
+            layers, save = parse(expanded, ch, *args, **kwargs)
+        except Exception as error:
+            _name_row(error, parse, row_layer, lambda: row_layers.places(d, expanded))
+            raise
+        for index, layer in row_layers.named(expanded, table.layers).items():
+            checkpoints.mark(layers[index], layer)
+        row_layers.check(layers, d, expanded, table.layers, ch)
         if row := expand.backbone_row(d, table):
             checkpoints.mark(layers[0], row.backbone)
             expand.load_weights(d, ch, row, layers)
@@ -230,7 +247,7 @@ def _patch_torch_safe_load() -> list[Undo]:
     @functools.wraps(original)
     def torch_safe_load(weight: Any, *args: Any, **kwargs: Any) -> Any:
         safe_only = inspect.signature(original).bind(weight, *args, **kwargs).arguments.get("safe_only")
-        checkpoints.prepare(weight, table, restricted=bool(safe_only or getattr(tasks, "SAFE_LOAD", False)))
+        checkpoints.prepare(weight, table.packages, restricted=bool(safe_only or getattr(tasks, "SAFE_LOAD", False)))
         checkpoint, file = original(weight, *args, **kwargs)
         checkpoints.forget_pretrained(checkpoint, table)
         return checkpoint, file
@@ -289,12 +306,27 @@ def _function(owner: ModuleType | type, name: str, parameters: tuple[str, ...]) 
     return function
 
 
+def _locals_in(error: Exception, function: FunctionType) -> dict[str, Any]:
+    """The local variables of `function` where `error` passed through it; empty where it did not."""
+    frame: TracebackType | None = error.__traceback__
+    while frame and frame.tb_frame.f_code is not function.__code__:
+        frame = frame.tb_next
+    return dict(frame.tb_frame.f_locals) if frame else {}
+
+
+def _name_row(
+    error: Exception, parse: FunctionType, classes: Collection[type[nn.Module]], places: Callable[[], list[str]]
+) -> None:
+    """Raise `LayerError`, with the row, if the parser failed at a row that names one of the registered `classes`."""
+    local = _locals_in(error, parse)
+    if local.get("m") in classes:
+        raise LayerError(f"{places()[local['i']]}: {brief(error)}") from error
+
+
 def _explain(error: Exception, loop: FunctionType, model: nn.Module, image: Any) -> None:
     """Add to the message of `error` the layer of `model` that raised it, its inputs, and a wrong image size."""
-    frame: TracebackType | None = error.__traceback__
-    while frame and frame.tb_frame.f_code is not loop.__code__:
-        frame = frame.tb_next
-    layer, inputs = (frame.tb_frame.f_locals.get(n) for n in ("m", "x")) if frame else (None, None)
+    local = _locals_in(error, loop)
+    layer, inputs = local.get("m"), local.get("x")
     if (
         not isinstance(layer, nn.Module)
         or not hasattr(layer, "i")

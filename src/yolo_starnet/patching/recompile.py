@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from types import FunctionType
 from typing import Any
 
@@ -17,28 +17,36 @@ FALLBACK = "c2 = ch[f]"
 """The one branch of the parser, in every release so far, for a class that it does not know."""
 
 
-def ask_for_channels(parse_model: FunctionType, modules: Collection[type[nn.Module]]) -> FunctionType:
-    """Recompile the parser with its fallback replaced by a question to the class.
+Answer = Callable[[type[nn.Module], list[Any], Any, int, list[int]], int | None]
+"""From a row's class, arguments, `from`, repeats and the channels of all rows before it to its output channels."""
+
+
+def ask_for_channels(parse_model: FunctionType, answer: Answer) -> FunctionType:
+    """Recompile the parser with its fallback replaced by a question.
 
     File name, line numbers and globals stay those of the original, so tracebacks point at the installed code.
 
     Args:
         parse_model: The stock function. It is left as it is.
-        modules: The classes that answer, by `out_channels(*args)`. For any other class the fallback stays.
+        answer: Called for each row whose class the parser does not know. It may change the arguments in place before
+            the class is built. For a class that it returns None for, the fallback stays.
 
     Raises:
         UnsupportedUltralyticsError: The source cannot be read, or has not exactly one fallback.
     """
 
-    def out_channels(module: Any, args: list[Any], source: Any, channels: list[int]) -> int:
-        return module.out_channels(*args) if module in modules else channels[source]
+    def out_channels(module: Any, args: list[Any], source: Any, repeats: int, channels: list[int]) -> int:
+        answered = answer(module, args, source, repeats, channels)
+        return channels[source] if answered is None else answered
 
     function, first_line = _syntax_tree(parse_model)
     fallback = _fallback(function)
     names = {*parse_model.__code__.co_varnames, *parse_model.__code__.co_cellvars}
-    if not {"m", "args", "f", "ch"} <= names or parse_model.__code__.co_freevars:
-        raise unsupported("parse_model does not hold a row in 'f', 'm' and 'args' and the channels in 'ch'")
-    question = ast.parse("_out_channels(m, args, f, ch)", mode="eval").body
+    if not {"i", "f", "n", "m", "args", "ch"} <= names or parse_model.__code__.co_freevars:
+        raise unsupported(
+            "parse_model does not hold a row in 'f', 'n', 'm' and 'args', its index in 'i', the channels in 'ch'"
+        )
+    question = ast.parse("_out_channels(m, args, f, n, ch)", mode="eval").body
     for node in ast.walk(question):
         ast.copy_location(node, fallback.value)
     fallback.value = question
