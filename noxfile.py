@@ -54,6 +54,19 @@ def ultralytics(session: nox.Session, release: str) -> None:
     )
 
 
+LAYERS = ["8.1.0", "8.3.0", "8.3.253", "8.4.190"]
+"""Releases between which the parser or the loading of checkpoints changed."""
+
+
+@nox.session
+@nox.parametrize("release", [nox.param(r, id=r, tags=["ci"] if r == "8.1.0" else []) for r in LAYERS])
+def layers(session: nox.Session, release: str) -> None:
+    """Train, resume, export and reload models with the layers of a package on one release of Ultralytics."""
+    session.install(f"ultralytics=={release}", *_era(release), "-e", ".[test]")
+    unsafe = [] if release in SAFE_LOADING else ["--allow-skip", "this release has no restricted loading"]
+    session.run("pytest", "tests/test_layer_package.py", "-q", "--no-skips", *unsafe, *session.posargs)
+
+
 @nox.session
 @nox.parametrize("release", WORKERS, ids=WORKERS)
 def workers(session: nox.Session, release: str) -> None:

@@ -1,9 +1,7 @@
 """The example package, installed as a user installs it, and what happens when it is missing."""
 
-import importlib.util
 import os
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,28 +11,17 @@ import pytest
 import torch
 from ultralytics.nn import tasks
 
+from yolo_starnet.model_yaml import names
+
 EXAMPLE = Path(__file__).parents[1] / "examples" / "third_party_backbone"
 SMALL = "data='shapes', imgsz=64, batch=16, fraction=0.1, workers=0, plots=False, epochs=1, optimizer='AdamW'"
 SAFE = hasattr(tasks, "_SafeLoad") and hasattr(torch.serialization, "get_unsafe_globals_in_checkpoint")
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder that the example was built from its pyproject.toml and installed into."""
-    folder = tmp_path_factory.mktemp("site")
-    source = tmp_path_factory.mktemp("source")
-    for file in EXAMPLE.iterdir():
-        if file.is_file():
-            (source / file.name).write_bytes(file.read_bytes())
-    if importlib.util.find_spec("pip"):
-        installer = [sys.executable, "-m", "pip", "install"]
-    else:
-        uv = shutil.which("uv") or pytest.skip("neither pip nor uv is here")
-        installer = [uv, "pip", "install", "--python", sys.executable]
-    options = ["-q", "--no-deps", "--no-build-isolation", "--target", str(folder)]
-    done = subprocess.run([*installer, *options, str(source)], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return folder
+def site(install: Callable[[Path], Path]) -> Path:
+    """The folder that the example was installed into."""
+    return install(EXAMPLE)
 
 
 @pytest.fixture(scope="module")
@@ -56,8 +43,9 @@ def last_line(process: subprocess.CompletedProcess[str]) -> str:
     return process.stderr.strip().splitlines()[-1]
 
 
-def test_its_code_is_as_short_as_it_claims():
-    lines = (EXAMPLE / "tinynet_backbone.py").read_text().splitlines()
+@pytest.mark.parametrize("file", ["tinynet_backbone.py", "tinynet_layer.py"])
+def test_its_code_is_as_short_as_it_claims(file: str):
+    lines = (EXAMPLE / file).read_text().splitlines()
     assert sum(bool(line.strip()) and not line.strip().startswith(('"""', "#")) for line in lines) <= 30
 
 
@@ -92,9 +80,18 @@ def test_without_the_package_the_error_names_it_and_nothing_is_installed(weights
     done = python("-c", code, check=False, YOLO_AUTOINSTALL="true")
     last = last_line(done)
     assert last.startswith("yolo_starnet.errors.PluginError: ")
-    assert "of the package 'tinynet-backbone', whose module 'tinynet_backbone' is not installed here" in last
+    assert "needs the package 'tinynet-backbone', whose module 'tinynet_backbone' is not installed here" in last
     assert "pip install tinynet-backbone" in last
     assert "AutoInstall" not in done.stdout + done.stderr
+
+
+def test_its_layer_may_stand_in_any_row(site: Path, tmp_path: Path, python: Callable):
+    text = names.stock_file("yolov8.yaml").read_text(encoding="utf-8")
+    (tmp_path / "my-yolov8n.yaml").write_text(text.replace("SPPF, [1024, 5]", "ChannelGate, [8]"), encoding="utf-8")
+    code = "import yolo_starnet; from ultralytics import YOLO; print(YOLO('my-yolov8n.yaml').model.model[9])"
+    printed = python("-c", code, PYTHONPATH=str(site)).stdout
+    assert "ChannelGate(" in printed
+    assert "Conv2d(256, 32" in printed
 
 
 def test_without_the_package_its_names_are_unknown(python: Callable):
