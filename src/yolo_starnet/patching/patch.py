@@ -136,7 +136,7 @@ def _patch_initialize_weights() -> list[Undo]:
 
 
 def _patch_predict_once() -> list[Undo]:
-    """Name the layer that failed when the forward loop raises. A pass that succeeds runs no code of ours."""
+    """Name the layer that failed when the forward loop raises. It adds nothing to the loop itself."""
     original = _function(tasks.BaseModel, "_predict_once", ("self", "x"))
 
     @functools.wraps(original)
