@@ -103,7 +103,8 @@ def _train(options: argparse.Namespace, settings: dict[str, Any]) -> int:
 
 def _cache_labels(data: str, fraction: float) -> None:
     """Let Ultralytics write its label caches now; processes that start together overwrite each other's."""
-    splits, args = check_det_dataset(data), get_cfg(overrides={"task": "detect", "fraction": fraction})
+    splits = check_det_dataset(data)
+    args: Any = get_cfg(overrides={"task": "detect", "fraction": fraction})
     for split in ("train", "val"):
         build_yolo_dataset(args, splits[split], 1, splits, mode=split)
 

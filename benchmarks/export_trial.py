@@ -64,7 +64,7 @@ def measure(case: Case, model: str, outcome: dict[str, Any]) -> None:
     outcome["megabytes"] = _megabytes(Path(outcome["file"]))
     outcome["versions"] = {name: metadata.version(name) for name in FORMATS[case.format].packages}
     outcome["stage"] = "load"
-    yolos = [YOLO(file), YOLO(outcome["file"], task=case.task)]
+    yolos: list[Any] = [YOLO(file), YOLO(outcome["file"], task=case.task)]
     for name in PHOTOGRAPHS:
         results = [_predict(yolo, case, cv2.imread(str(ASSETS / name))) for yolo in yolos]
         outcome["backend"] = type(yolos[1].predictor.model.backend).__name__
@@ -89,11 +89,12 @@ def _export(case: Case, file: Path, size: int) -> str:
 def _sample_images() -> None:
     """Save images for onnx2tf's trial of its conversion; Ultralytics would download some."""
     files = sorted(datasets.validation_images("detect").glob("*.jpg"))[:20]
-    images = [cv2.resize(cv2.imread(str(f)), (128, 128)) for f in files]
+    photographs: list[Any] = [cv2.imread(str(f)) for f in files]
+    images = [cv2.resize(p, (128, 128)) for p in photographs]
     np.save("calibration_image_sample_data_20x128x128x3_float32.npy", np.stack(images).astype(np.float32) / 255)
 
 
-def _predict(yolo: YOLO, case: Case, image: np.ndarray) -> Any:
+def _predict(yolo: Any, case: Case, image: Any) -> Any:
     nms = {"nms": False} if case.arguments.get("nms") is False else {}
     # rect: a file of fixed size takes square images, so PyTorch gets them, too; a dynamic one gets rectangles
     given = {"imgsz": case.size, "rect": "dynamic" in case.arguments, "conf": PREDICT_CONF, "device": "cpu", **nms}
@@ -107,7 +108,7 @@ def _map(case: Case, file: str | Path) -> float:
     return float(yolo.val(data=data, imgsz=size, batch=1, rect=False, workers=0, plots=False, device="cpu").box.map)
 
 
-def _raw(yolo: YOLO, photograph: Path) -> list[np.ndarray]:
+def _raw(yolo: Any, photograph: Path) -> list[np.ndarray]:
     """Every output tensor of the network for a photograph, before suppression."""
     predictor = yolo.predictor
     predictor.setup_source(photograph)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 from ultralytics import YOLO
 from ultralytics.cfg import get_cfg
 
@@ -56,14 +56,12 @@ def engines(seconds: float) -> Iterator[Record]:
 
 def layers(seconds: float) -> Iterator[Record]:
     """Where the time goes: the layers of YOLO11n and its StarNet form, fused and channels-last, by what they are."""
-    models = {
-        name: YOLO(f"{name}.yaml").model.eval().fuse().to(memory_format=torch.channels_last) for name in MODELS[:2]
-    }
+    models = {name: _network(name).eval().fuse().to(memory_format=torch.channels_last) for name in MODELS[:2]}
     image = torch.rand(1, 3, 640, 640).contiguous(memory_format=torch.channels_last)
     for threads in (2, 1):
         torch.set_num_threads(threads)
         with torch.inference_mode():
-            times = timed({name: lambda m=m: _by_kind(m, image) for name, m in models.items()}, 2 * seconds)
+            times = timed({name: partial(_by_kind, m, image) for name, m in models.items()}, 2 * seconds)
         for kind in KINDS:
             yield from records("layers", kind, Conditions(640, 1, threads), _of_kind(kind, times))
 
@@ -122,10 +120,11 @@ def _of_kind(kind: str, times: Mapping[str, list[dict[str, float]]]) -> dict[str
     return {name: [t[kind] for t in of_model] for name, of_model in times.items()}
 
 
-def _by_kind(model: nn.Module, x: Any) -> dict[str, float]:
+def _by_kind(model: Any, x: Any) -> dict[str, float]:
     """The milliseconds that each part of a YOLO11 takes."""
     times = dict.fromkeys(KINDS, 0.0)
-    kind, outputs = KINDS[0], []
+    kind = KINDS[0]
+    outputs: list[Any] = []
     for layer in model.model:
         kind = {"SPPF": "SPPF and C2PSA", "Upsample": "neck", "Detect": "head"}.get(type(layer).__name__, kind)
         if layer.f != -1:
@@ -137,10 +136,15 @@ def _by_kind(model: nn.Module, x: Any) -> dict[str, float]:
     return times
 
 
+def _network(name: str) -> Any:
+    yolo: Any = YOLO(f"{name}.yaml")
+    return yolo.model
+
+
 def _step(name: str, size: int, batch: int) -> Callable[[], None]:
     """A step of training on noise with eight boxes an image."""
     torch.manual_seed(0)
-    model: Any = YOLO(f"{name}.yaml").model.train()
+    model = _network(name).train()
     model.args = get_cfg()
     optimizer = torch.optim.SGD(model.parameters(), lr=1e-5, momentum=0.9)
     data = {

@@ -62,7 +62,7 @@ def records(part: str, engine: str, conditions: Conditions, times: Mapping[str, 
     beside, first = next(iter(times.items()))
     for model, values in times.items():
         low, median, high = quartiles(values)
-        ratio: tuple[float | None, ...] = (None, None, None)
+        ratio: tuple[float | None, float | None, float | None] = (None, None, None)
         if model != beside:
             lower, _, upper = quartiles([a / b for a, b in zip(values, first)])
             ratio = (median / statistics.median(first), lower, upper)

@@ -42,10 +42,13 @@ def measure(spec: str) -> dict[str, Any]:
 
 def _try(family: str, args: dict[str, Any], folder: Path) -> dict[str, Any]:
     torch.manual_seed(0)
-    text = names.grafted_yaml(names.stock_file(f"{family}.yaml"), "timm", args)
+    stock = names.stock_file(f"{family}.yaml")
+    if stock is None:
+        raise ValueError(f"the installed Ultralytics has no {family}.yaml")
+    text = names.grafted_yaml(stock, "timm", args)
     file = folder / f"my-{family}.yaml"
     file.write_text(text)
-    yolo = YOLO(file)
+    yolo: Any = YOLO(file)
     model = yolo.model
     return {
         "parameters": sum(p.numel() for p in model.model[0].parameters()),
@@ -80,7 +83,7 @@ def _learns(model: Any, size: tuple[int, int]) -> bool:
 
 def _settled(model: Any) -> Any:
     """Give every BatchNorm the statistics of photographs; without them the outputs hardly depend on the image."""
-    norms = [m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+    norms: list[Any] = [m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
     for norm in norms:
         norm.reset_running_stats()
         norm.momentum = None  # the mean of all batches
@@ -97,7 +100,7 @@ def _pictures(count: int) -> torch.Tensor:
     height, width = SIZES[0]
     crops = []
     for i in range(count):
-        photograph = cv2.imread(str(ASSETS / ("bus.jpg", "zidane.jpg")[i % 2]))
+        photograph: Any = cv2.imread(str(ASSETS / ("bus.jpg", "zidane.jpg")[i % 2]))
         top, left = (int(torch.randint(s - 3 * c, (1,))) for s, c in zip(photograph.shape, (height, width)))
         crops.append(cv2.resize(photograph[top : top + 3 * height, left : left + 3 * width], (width, height)))
     return torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2).float() / 255
@@ -110,7 +113,7 @@ def _fuse(model: Any) -> float:
         return _difference(_raw(deepcopy(model).eval().fuse(verbose=False), image), before)
 
 
-def _onnx(yolo: YOLO, folder: Path) -> float:
+def _onnx(yolo: Any, folder: Path) -> float:
     yolo.model.pt_path = str(folder / "model.pt")
     file = yolo.export(format="onnx", imgsz=list(SIZES[0]), simplify=False)
     image = _pictures(1)
