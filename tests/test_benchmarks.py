@@ -10,6 +10,7 @@ import accuracy
 import accuracy_report
 import accuracy_runs
 import compatibility
+import export_formats
 import speed
 import speed_report
 from accuracy_picture import picture
@@ -112,6 +113,20 @@ def test_accuracy_refuses_wrong_arguments(argv: list[str], message: str, capsys:
 def test_speed_refuses_wrong_arguments(argv: list[str], message: str, capsys: pytest.CaptureFixture[str]):
     with pytest.raises(SystemExit) as end:
         speed.main(argv)
+    assert end.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        pytest.param(["detect-onxx"], "no case has 'detect-onxx' in its name", id="case"),
+        pytest.param(["--wirte"], "unrecognized arguments: --wirte", id="option"),
+    ],
+)
+def test_export_formats_refuses_wrong_arguments(argv: list[str], message: str, capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(SystemExit) as end:
+        export_formats.main(argv)
     assert end.value.code == 2
     assert message in capsys.readouterr().err
 
