@@ -97,7 +97,7 @@ def _positive(key: str, value: str) -> int:
 
 
 def _graft(given: Mapping[str, str]) -> None:
-    grafted = graft.graft(plugins.backbones(), **given)
+    grafted = graft.graft(plugins.table(), graft.Given(**given))
     print(grafted.text)
     print(f"Written to {grafted.file}; train it with: yolo-starnet train model={grafted.name}")
 
@@ -131,10 +131,12 @@ COMMANDS = {
     ),
     "graft": Command(
         _graft,
-        "write a YAML like a given one on another backbone, to read and edit",
+        "write a YAML like a given one on another backbone or with other layers, to read and edit",
         {
             "model": "a stock YAML such as yolo26n-seg.yaml, or a file of yours",
-            "backbone": "the backbone (default starnet)",
+            "backbone": "the backbone (default starnet, or that of the model where swap= is given)",
+            "swap": "modules to replace, such as Concat:StarFuse or C3k2:StarCSP[512,4], separated by commas",
+            "where": "the rows that swap= changes: head, backbone or layer numbers such as 13,16 (default: all)",
             "out": "the file to write (default: the config name, such as yolo26-starnet_s3-seg.yaml)",
         },
         ("model",),

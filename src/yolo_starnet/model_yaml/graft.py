@@ -117,16 +117,22 @@ def write(text: str, graft: Graft, origin: str, figures: Mapping[str, str] | Non
         figures: The comment of each scale, such as its parameters and GFLOPs. A model without scales has the key ''.
     """
     figures = figures or {}
-    lines = [*_head(text, origin, figures), *_rows(text.splitlines(), graft)]
+    lines = [*head(text, origin, figures), *_rows(text.splitlines(), graft)]
     written = "\n".join(lines) + "\n"
     if yaml.safe_load(written) == graft.model:
         return written
     # The original is laid out in another way. Its comments are lost, the model is right.
-    return "\n".join(_head("", origin, figures)) + "\n" + yaml.safe_dump(graft.model, sort_keys=False)
+    return "\n".join(head("", origin, figures)) + "\n" + yaml.safe_dump(graft.model, sort_keys=False)
 
 
-def _head(text: str, origin: str, figures: Mapping[str, str]) -> list[str]:
-    """The lines before `backbone:`: the licence, the origin, and the settings with the new figures."""
+def head(text: str, origin: str, figures: Mapping[str, str]) -> list[str]:
+    """The lines before `backbone:`: the licence, the origin, and the settings with the new figures.
+
+    Args:
+        text: The text of the original.
+        origin: How the new model was made.
+        figures: The comment of each scale. A model without scales has the key ''.
+    """
     before = re.split(r"^backbone:", text, maxsplit=1, flags=re.MULTILINE)[0].splitlines()
     lines = []
     for line in before:

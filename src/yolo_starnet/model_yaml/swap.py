@@ -92,31 +92,32 @@ def swap(
     return {**model, **changed}
 
 
-def write(text: str, swapped: Mapping[str, Any], origin: str) -> str:
+def write(text: str, swapped: Mapping[str, Any], head: Sequence[str]) -> str:
     """The YAML text of a swapped model, with the comments of the original.
 
     Args:
         text: The text of the original.
         swapped: The model dict to write.
-        origin: How it came about, for a comment behind the licence.
+        head: The lines before `backbone:`.
     """
     lines = text.splitlines()
     start = next((i for i, line in enumerate(lines) if line.startswith("backbone:")), len(lines))
     rows = iter([*swapped["backbone"], *swapped["head"]])
-    for i, line in enumerate(lines[start:], start):
-        match = _ROW.fullmatch(line)
-        row = next(rows, None) if match else None
-        if match and row and yaml.safe_load(f"[{match['row']}]") != row:
-            lines[i] = (
-                f"{match['before']}{json.dumps(row[0])}, {row[1]}, {row[2]}, {json.dumps(row[3])}{match['after']}"
-            )
-    licence = 1 if lines and "icense" in lines[0] else 0
-    lines[licence:licence] = [f"# {origin}"]
-    written = "\n".join(lines) + "\n"
+    written = "\n".join([*head, *(_line(line, rows) for line in lines[start:])]) + "\n"
     if yaml.safe_load(written) == swapped:
         return written
     # The original does not have one row a line. A file without comments is better than a wrong one with them.
-    return f"# {origin}\n{yaml.safe_dump(dict(swapped), sort_keys=False)}"
+    comments = [line for line in head if line.startswith("#")]
+    return "\n".join([*comments, yaml.safe_dump(dict(swapped), sort_keys=False)])
+
+
+def _line(line: str, rows: Iterator[Sequence[Any]]) -> str:
+    """The line of the next row where the original's holds another row; any other line as it is."""
+    match = _ROW.fullmatch(line)
+    row = next(rows, None) if match else None
+    if not (match and row) or yaml.safe_load(f"[{match['row']}]") == row:
+        return line
+    return f"{match['before']}{json.dumps(row[0])}, {row[1]}, {row[2]}, {json.dumps(row[3])}{match['after']}"
 
 
 def _chosen(model: Mapping[str, Any], places: str, backbones: Collection[str]) -> Iterator[tuple[str, int]]:
