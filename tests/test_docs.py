@@ -8,10 +8,12 @@ import pytest
 import torch
 import ultralytics
 import yaml
+from ultralytics.nn import tasks
 
 import yolo_starnet
 from yolo_starnet import Backbone, plugins
 from yolo_starnet.commands import models
+from yolo_starnet.model_yaml import names
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -56,7 +58,11 @@ def test_every_name_in_the_architecture_page_exists(name: str):
     assert hasattr(importlib.import_module(f"yolo_starnet.{module}"), attribute)
 
 
-@pytest.mark.parametrize("code", blocks("docs/backbones.md", "python"), ids=["module", "layers"])
+BACKBONES = [code for code in blocks("docs/plugins.md", "python") if "register_backbones" in code]
+LAYERS = [code for code in blocks("docs/plugins.md", "python") if "register_layers" in code]
+
+
+@pytest.mark.parametrize("code", BACKBONES, ids=["module", "layers"])
 def test_the_backbones_that_the_page_shows_can_be_built(code: str):
     namespace: dict = {}
     exec(code, namespace)
@@ -74,6 +80,26 @@ def test_the_backbones_that_the_page_shows_can_be_built(code: str):
             assert x.shape == (1, layer.channels, 64 // 2 ** len(outputs), 96 // 2 ** len(outputs))
     assert len(outputs) == 5
     assert all(isinstance(level, torch.Tensor) for level in outputs[2:])
+
+
+@pytest.mark.parametrize(("code", "row"), zip(LAYERS, blocks("docs/plugins.md", "yaml")), ids=["one input", "two"])
+def test_the_layers_that_the_page_shows_can_be_built_by_the_rows_that_it_shows(
+    code: str, row: str, plugin_table: plugins.Table
+):
+    namespace: dict = {"__name__": "torch.nn"}  # a module that exists, for the list of classes that may be loaded
+    exec(code, namespace)
+    yolo_starnet.deactivate()
+    namespace["register_layers"](lambda layer: plugin_table.add([], [layer]))
+    yolo_starnet.activate()
+    (new,) = yaml.safe_load(row)
+    model = yaml.safe_load(names.stock_file("yolo11.yaml").read_text(encoding="utf-8"))
+    section, index = ("head", 1) if isinstance(new[0], list) else ("backbone", 9)  # the first Concat, or SPPF
+    model[section][index] = [model[section][index][0], *new[1:]]
+    layers, _ = tasks.parse_model({**model, "scale": "n"}, 3, verbose=False)
+    built = layers[index + (len(model["backbone"]) if section == "head" else 0)]
+    assert type(built).__name__ == new[2]
+    if "128 channels at scale n" in row:
+        assert built.projections[0].out_channels == 128
 
 
 @pytest.mark.parametrize("row", [row for page in ("README.md", "docs/backbones.md") for row in blocks(page, "yaml")])

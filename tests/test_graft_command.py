@@ -38,9 +38,8 @@ def test_it_writes_a_file_that_trains_by_the_name_that_it_prints(
 
 
 def test_layers_are_swapped_where_it_says():
-    assert (
-        cli.main(["graft", "model=yolo11n.yaml", "swap=C3k2:StarCSP,Concat:StarFuse", "where=head", "out=a.yaml"]) == 0
-    )
+    swaps = "swap=C3k2:StarCSP,Concat:StarFuse"
+    assert cli.main(["graft", "model=yolo11n.yaml", swaps, "where=head", "out=a.yaml"]) == 0
     names = modules("a.yaml")
     assert (names.count("StarFuse"), names.count("StarCSP"), names.count("C3k2")) == (4, 4, 4)
 

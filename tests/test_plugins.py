@@ -122,8 +122,9 @@ def test_a_broken_plugin_beside_a_good_one_is_one_warning_and_the_good_one_works
 
 
 def test_the_plugins_in_the_docs_work(install, tmp_path: Path, python):
-    text = (Path(__file__).parents[1] / "docs" / "backbones.md").read_text(encoding="utf-8")
-    examples = re.findall(r"^```python\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
+    text = (Path(__file__).parents[1] / "docs" / "plugins.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```python\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
+    examples = [code for code in blocks if "register_backbones" in code]
     names = [re.search(r'Backbone(?:\.of_module)?\("(\w+)"', example)[1] for example in examples]
     assert len(names) == 2
     for name, example in zip(names, examples):
