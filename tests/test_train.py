@@ -199,7 +199,7 @@ def test_a_training_killed_in_its_second_epoch_resumes(tmp_path: Path):
 @pytest.mark.slow
 def test_train_with_no_arguments_learns_and_says_what_to_run_next(python):
     done = python("-m", "yolo_starnet", "train")
-    assert "no data given" in done.stdout
+    assert "data= is not given" in done.stdout
     run = Path(done.stdout.split("Results saved to ")[-1].split("\n")[0].replace("\x1b[1m", "").replace("\x1b[0m", ""))
     assert f"yolo-starnet predict model={run / 'weights' / 'best.pt'}" in done.stdout
     rows = [line.split(",") for line in (run / "results.csv").read_text().splitlines()]
