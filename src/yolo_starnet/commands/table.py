@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from .. import plugins
 from ..errors import ConfigError, YOLOStarNetError, nearest
-from . import compare, compare_report, enable, graft, models
+from . import compare, compare_report, enable, graft, models, new
 
 
 class Command(NamedTuple):
@@ -22,6 +22,7 @@ class Command(NamedTuple):
         required: Those of `keys` that must be given.
         example: Arguments for an example.
         details: What else its help says.
+        word: The one of `keys` that may be given without its name, as a word alone.
     """
 
     run: Callable[[Mapping[str, str]], None]
@@ -30,6 +31,7 @@ class Command(NamedTuple):
     required: tuple[str, ...] = ()
     example: str = ""
     details: str = ""
+    word: str = ""
 
 
 def main(name: str, args: Sequence[str]) -> int:
@@ -56,7 +58,10 @@ def main(name: str, args: Sequence[str]) -> int:
 def help_of(name: str) -> str:
     """The help of a command: usage, what it does, its arguments, an example."""
     command = COMMANDS[name]
-    usage = " ".join(f"{key}=..." if key in command.required else f"[{key}=...]" for key in command.keys)
+    usage = " ".join(
+        f"[{key}=]{key.upper()}" if key == command.word else f"{key}=..." if key in command.required else f"[{key}=...]"
+        for key in command.keys
+    )
     parts = [
         f"usage: yolo-starnet {name} {usage}".rstrip(),
         textwrap.fill(f"{command.summary[0].upper()}{command.summary[1:]}. {command.details}".strip(), 100),
@@ -69,6 +74,8 @@ def help_of(name: str) -> str:
 def _parse(name: str, args: Sequence[str]) -> dict[str, str]:
     """Split `key=value` arguments, and raise `YOLOStarNetError` for one that is unknown or missing."""
     command = COMMANDS[name]
+    if command.word and args and "=" not in args[0]:
+        args = [f"{command.word}={args[0]}", *args[1:]]
     given = dict(arg.removeprefix("--").split("=", 1) for arg in args if "=" in arg)
     unknown = [arg for arg in args if "=" not in arg] + [key for key in given if key not in command.keys]
     see = f"See yolo-starnet {name} --help"
@@ -105,6 +112,11 @@ def _graft(given: Mapping[str, str]) -> None:
 def _models(given: Mapping[str, str]) -> None:
     for line in models.table(plugins.backbones(), **given):
         print(line, flush=True)
+
+
+def _new(given: Mapping[str, str]) -> None:
+    folder = new.new(**given)
+    print(f"Written to {folder}; install and test it with: pip install -e {folder} && pytest {folder}")
 
 
 def _enable(given: Mapping[str, str]) -> None:
@@ -160,6 +172,21 @@ COMMANDS = {
         "model=yolo11n.yaml,yolo11n-starnet.yaml,best.pt",
         "It times the stock predict, with the models interleaved after a warm-up. It writes a CSV, a table in "
         "Markdown and a picture into a new folder runs/compare.",
+    ),
+    "new": Command(
+        _new,
+        "write a package with a backbone or layer of your own, ready to install",
+        {
+            "name": "its name, such as my-attention; a row then says my_attention (backbone) or MyAttention (layer)",
+            "kind": "backbone or layer",
+            "out": "the folder to write (default: the name)",
+        },
+        ("name", "kind"),
+        "my-attention kind=layer",
+        "It holds the module, a pyproject.toml that registers it, a README, and a test that builds, trains, exports "
+        "and reloads a model. Only an installed package adds names: no YAML, no checkpoint and no environment variable "
+        "ever imports a file.",
+        word="name",
     ),
     "enable": Command(
         _enable,
