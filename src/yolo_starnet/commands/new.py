@@ -77,7 +77,7 @@ def new(name: str, kind: str, out: str = "") -> Path:
         )
     chosen = Names.of(name)
     for problem in _problems(chosen, kind):
-        raise ConfigError(f"'{name}' cannot name a {kind}: {problem}; choose another name, such as my-{name}")
+        raise ConfigError(f"'{name}' cannot name a {kind}: {problem}; choose another name")
     folder = Path(out or name)
     if folder.exists():
         raise ConfigError(f"{folder} exists and is left as it is; give another folder with out=")
