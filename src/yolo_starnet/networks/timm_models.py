@@ -14,6 +14,7 @@ from ..backbone import Backbone
 from ..errors import brief, nearest
 from ..hookspecs import hookimpl
 from . import imagenet
+from .feature_pyramid import CHANNELS, FeaturePyramid
 
 SIZES = (feature_maps.TRIAL_SIZE, (320, 256))
 """Height and width in pixels of the trial images: one below and one above 224, for which most models are made."""
@@ -69,6 +70,7 @@ def features(
     model: str,
     pretrained: bool | str = False,
     out_indices: Sequence[int] | None = None,
+    pyramid_channels: int | None = None,
     **options: Any,
 ) -> nn.Module:
     """Create a timm model that returns feature maps and accepts images of any size that is a multiple of 32.
@@ -79,6 +81,8 @@ def features(
             `mobilenetv4_conv_small.e2400_r224_in1k`.
         pretrained: Whether to fetch timm's weights, or the path of a file with them.
         out_indices: Which of its feature maps to use; by default the last one of each stride from 2 to 32.
+        pyramid_channels: Channels of P3, P4 and P5 of a plain vision transformer, whose maps have one stride, 14 or 16;
+            256 by default. Its last map becomes these three; see `FeaturePyramid`. No option of other models.
         options: Arguments of `timm.create_model`. Some models accept multiples of the size that they were built for,
             but no other. Given that size as `img_size`, images are padded to multiples of it.
 
@@ -91,12 +95,14 @@ def features(
         raise ValueError(f"timm {timm.__version__} has no model {model!r}{nearest(str(model), timm.list_models())}")
     overlay = imagenet.overlay(pretrained)
     options = {**options, "in_chans": in_channels, "features_only": True}
-    net, attempt = first_that_fits(attempts(options), model, out_indices, options)
+    net, attempt = first_that_fits(attempts(options), model, out_indices, pyramid_channels, options)
     if not pretrained:
         return net
-    options.update(attempt.settings, out_indices=net.net.feature_info.out_indices, pretrained_cfg_overlay=overlay)
-    net = TimmFeatures(model, _create(model, pretrained=True, **options), attempt.multiple)
-    LOGGER.info(f"{model}: weights from {imagenet.source(pretrained)}")
+    maps: Any = net.vit[-1] if isinstance(net, FeaturePyramid) else net
+    rest = "" if maps is net else "; none for its feature pyramid"
+    options.update(attempt.settings, out_indices=maps.net.feature_info.out_indices, pretrained_cfg_overlay=overlay)
+    maps.net = _create(model, pretrained=True, **options)
+    LOGGER.info(f"{model}: weights from {imagenet.source(pretrained)}{rest}")
     return net
 
 
@@ -107,8 +113,12 @@ def attempts(options: Mapping[str, Any]) -> list[Attempt]:
 
 
 def first_that_fits(
-    attempts: Sequence[Attempt], model: str, out_indices: Sequence[int] | None, options: Mapping[str, Any]
-) -> tuple[TimmFeatures, Attempt]:
+    attempts: Sequence[Attempt],
+    model: str,
+    out_indices: Sequence[int] | None,
+    pyramid_channels: int | None,
+    options: Mapping[str, Any],
+) -> tuple[TimmFeatures | FeaturePyramid, Attempt]:
     """The model as the first attempt creates it that can serve as a backbone, and that attempt.
 
     Raises:
@@ -117,9 +127,10 @@ def first_that_fits(
     reasons: list[ValueError] = []
     for attempt in attempts:
         try:
-            net = TimmFeatures(
+            maps = TimmFeatures(
                 model, _with_levels(model, out_indices, {**options, **attempt.settings}), attempt.multiple
             )
+            net = _with_pyramid(maps, options["in_chans"], pyramid_channels)
             for size in attempt.sizes:
                 feature_maps.check(net, options["in_chans"], size)
         except ValueError as reason:
@@ -130,17 +141,40 @@ def first_that_fits(
 
 
 def _with_levels(model: str, out_indices: Sequence[int] | None, settings: dict[str, Any]) -> Any:
-    """The model with the feature maps of `out_indices`, or with the last one of each stride from 2 to 32."""
+    """The model with the feature maps of `out_indices`, or with the last one of each stride from 2 to 32.
+
+    If all of its maps have one stride, this is the last of them.
+    """
     if out_indices is not None:
         return _create(model, out_indices=tuple(out_indices), **settings)
     net = _create(model, **settings)
-    strides = [level["reduction"] for level in net.feature_info.info]
-    if not set(feature_maps.HEAD_STRIDES) <= set(strides):
-        listed = ", ".join(str(s) for s in sorted(set(strides)))
-        raise ValueError(f"{model} has feature maps of strides {listed}, expected 8, 16 and 32 among them")
-    last = {stride: index for index, stride in enumerate(strides) if stride in feature_maps.STRIDES}
+    strides = _strides(net)
+    last = {stride: index for index, stride in enumerate(strides)}
+    if len(last) > 1:
+        if not set(feature_maps.HEAD_STRIDES) <= set(strides):
+            listed = ", ".join(str(s) for s in sorted(last))
+            raise ValueError(f"{model} has feature maps of strides {listed}, expected 8, 16 and 32 among them")
+        last = {stride: index for stride, index in last.items() if stride in feature_maps.STRIDES}
     indices = tuple(last.values())
     return net if tuple(net.feature_info.out_indices) == indices else _create(model, out_indices=indices, **settings)
+
+
+def _with_pyramid(maps: TimmFeatures, in_channels: int, channels: int | None) -> TimmFeatures | FeaturePyramid:
+    """The model with a feature pyramid on it, if all of its feature maps have one stride."""
+    strides = sorted(set(_strides(maps.net)))
+    if len(strides) == 1:
+        return FeaturePyramid(maps, in_channels, CHANNELS if channels is None else channels)
+    if channels is not None:
+        raise ValueError(
+            f"{maps.name} has feature maps of strides {', '.join(map(str, strides))}, expected one stride, 14 or 16, "
+            "for the option pyramid_channels; leave it out"
+        )
+    return maps
+
+
+def _strides(net: Any) -> list[int]:
+    """The strides of all feature maps of a timm model, in the order of its blocks."""
+    return [level["reduction"] for level in net.feature_info.info]
 
 
 def _create(model: str, **settings: Any) -> Any:
