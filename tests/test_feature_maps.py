@@ -69,12 +69,9 @@ class Fixed(Net):
 
 
 @pytest.fixture(autouse=True)
-def _register(monkeypatch: pytest.MonkeyPatch):
+def _register(plugin_table: plugins.Table):
     """The modules above as backbones, in the table that the plugin is active with."""
-    table = plugins.table()
-    for module in (Net, Said, Silent, Last, Fixed):
-        backbone = Backbone.of_module(module.__name__.lower(), module)
-        monkeypatch.setitem(table, backbone.name, backbone)
+    plugin_table.add([Backbone.of_module(m.__name__.lower(), m) for m in (Net, Said, Silent, Last, Fixed)])
 
 
 def config(folder: Path, name: str, args: Any = (), **replaced: str) -> Path:

@@ -1,6 +1,5 @@
 """`yolo-starnet new`: the package that it writes installs and passes its own test; bad names leave nothing behind."""
 
-import importlib.util
 import os
 import shutil
 import subprocess
@@ -16,27 +15,6 @@ from yolo_starnet.model_yaml import names
 
 ROOT = Path(__file__).parents[1]
 LONGEST = "w" * 15 + "-" + "w" * 16
-
-
-@pytest.fixture
-def install(tmp_path: Path):
-    """Install a package from its pyproject.toml into a new folder, and return that."""
-
-    def run(source: Path) -> Path:
-        site = tmp_path / "site"
-        if importlib.util.find_spec("pip"):
-            installer = [sys.executable, "-m", "pip", "install"]
-        else:
-            uv = shutil.which("uv") or pytest.skip("neither pip nor uv is here")
-            installer = [uv, "pip", "install", "--python", sys.executable]
-        options = ["-q", "--no-deps", "--no-build-isolation", "--target", str(site)]
-        done = subprocess.run(
-            [*installer, *options, str(source.resolve())], capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 0, done.stderr
-        return site
-
-    return run
 
 
 def own_test(folder: Path, site: Path | None) -> subprocess.CompletedProcess[str]:
