@@ -18,8 +18,8 @@ PACKAGE = Path(__file__).parent / "data" / "plugin_layers"
 SMALL = "imgsz=64, batch=16, fraction=0.1, workers=0, plots=False, optimizer='AdamW', warmup_bias_lr=0.0"
 SAFE = hasattr(tasks, "_SafeLoad") and hasattr(torch.serialization, "get_unsafe_globals_in_checkpoint")
 FAMILIES = [f for f in ("yolov8", "yolo11", "yolo26") if names.stock_file(f"{f}.yaml")]
-MODELS = [FAMILIES[-1], f"{FAMILIES[-1]}-seg", *(f for f in FAMILIES[:-1] if f != "yolov8")]
-"""Detection and segmentation of the newest family, detection of the one before."""
+MODELS = [f"{family}{task}" for family in FAMILIES[-2:] for task in ("", "-seg")]
+"""Detection and segmentation of the two newest families of the release: YOLO11 and YOLO26 where it has them."""
 
 START = "import yolo_starnet\nfrom ultralytics import YOLO\n"
 

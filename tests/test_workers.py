@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -85,6 +86,22 @@ def test_ray_tune_trains_two_trials(tmp_path: Path):
     found = YOLO(MODEL).tune(**options, use_ray=True, iterations=2, grace_period=1, gpu_per_trial=0, plots=False)
     assert len(found) == 2
     assert not found.errors
+
+
+@pytest.mark.slow
+def test_ray_tune_trains_the_layers_of_a_package(install: Callable[[Path], Path], tmp_path: Path, python: Callable):
+    pytest.importorskip("ray", reason="ray is not installed")
+    site = install(Path(__file__).parent / "data" / "plugin_layers")
+    text = names.stock_file("yolov8.yaml").read_text(encoding="utf-8")
+    (tmp_path / "my-yolov8n.yaml").write_text(text.replace("SPPF, [1024, 5]", "Wavelet, [1024]"), encoding="utf-8")
+    options = {k: v for k, v in SMALL.items() if k != "plots"}
+    code = (
+        "import yolo_starnet\nfrom ultralytics import YOLO\n"
+        f"found = YOLO('my-yolov8n.yaml').tune(**{options!r}, use_ray=True, iterations=1, grace_period=1, "
+        "gpu_per_trial=0, plots=False)\n"
+        "assert len(found) == 1 and not found.errors, found.errors\n"
+    )
+    python("-c", code, PYTHONPATH=str(site))
 
 
 @pytest.mark.skipif(not SAFE, reason="this release has no restricted loading")
