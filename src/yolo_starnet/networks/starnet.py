@@ -205,7 +205,6 @@ def levels(
     check_common(width, drop_path_rate, ratio)
     if pretrained:
         _check_weights(variant, pretrained, width, ratio)
-
     stem, base = (c if width == 1 else make_divisible(int(c * width)) for c in (STEM_CHANNELS, variant.base))
     channels = [stem, base, 2 * base, 4 * base, 8 * base]
     rates = drop_path_rates(drop_path_rate, variant.depths)

@@ -146,10 +146,9 @@ def levels(
     rates = drop_path_rates(drop_path_rate, [0] * first_star_stage + blocks[first_star_stage:])
     layers = [Layer(FitStem, (in_channels, stem))]
     for stage, (c1, c2) in enumerate(pairwise(channels)):
-        if stage < first_star_stage:
-            layers.append(Layer(ConvStage, (c1, c2, blocks[stage])))
-        else:
-            layers.append(FitStage.layer(c1, c2, blocks[stage], int(mlp_ratio), rates[stage]))
+        plain = Layer(ConvStage, (c1, c2, blocks[stage]))
+        stars = FitStage.layer(c1, c2, blocks[stage], int(mlp_ratio), rates[stage])
+        layers.append(plain if stage < first_star_stage else stars)
     return layers
 
 
