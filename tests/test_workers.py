@@ -93,11 +93,12 @@ def test_ray_tune_trains_the_layers_of_a_package(install: Callable[[Path], Path]
     pytest.importorskip("ray", reason="ray is not installed")
     site = install(Path(__file__).parent / "data" / "plugin_layers")
     text = names.stock_file("yolov8.yaml").read_text(encoding="utf-8")
-    (tmp_path / "my-yolov8n.yaml").write_text(text.replace("SPPF, [1024, 5]", "Wavelet, [1024]"), encoding="utf-8")
+    file = tmp_path / "my-yolov8n.yaml"
+    file.write_text(text.replace("SPPF, [1024, 5]", "Wavelet, [1024]"), encoding="utf-8")
     options = {k: v for k, v in SMALL.items() if k != "plots"}
     code = (
         "import yolo_starnet\nfrom ultralytics import YOLO\n"
-        f"found = YOLO('my-yolov8n.yaml').tune(**{options!r}, use_ray=True, iterations=1, grace_period=1, "
+        f"found = YOLO({str(file)!r}).tune(**{options!r}, use_ray=True, iterations=1, grace_period=1, "
         "gpu_per_trial=0, plots=False)\n"
         "assert len(found) == 1 and not found.errors, found.errors\n"
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import re
+import sys
 import threading
 import warnings
 from collections.abc import Iterable, Mapping
@@ -34,11 +35,17 @@ def layers() -> dict[str, RowLayer]:
 
 
 def table() -> Table:
-    """The table of the plugins that are installed, collected once in a process."""
+    """The table of the plugins that are installed, collected once in a process.
+
+    A plugin whose own import activates this package, as when a checkpoint is unpickled, is only half imported then. The
+    next call after its import adds it.
+    """
     global _table
     with _lock:
         if _table is None:
             _table = load(reserved=vars(tasks))
+        elif _table.pending:
+            _load_into(_table, _table.pending)
         return _table
 
 
@@ -49,11 +56,13 @@ class Table(dict[str, Backbone]):
         layers: The layers that any row may name, by name.
         modules: The classes that the parser must know, by class name.
         reserved: Names that Ultralytics has taken.
+        pending: The entry points of plugins that are only half imported.
     """
 
     def __init__(self, reserved: Mapping[str, object]) -> None:
         super().__init__()
         self.reserved = reserved
+        self.pending: list[importlib.metadata.EntryPoint] = []
         self.layers: dict[str, RowLayer] = {}
         self.modules: dict[str, type[nn.Module]] = {}
 
@@ -62,6 +71,11 @@ class Table(dict[str, Backbone]):
         """The top-level packages whose classes a checkpoint may hold."""
         entries: list[Backbone | RowLayer] = [*self.values(), *self.layers.values()]
         return {package for entry in entries for package in entry.all_packages}
+
+    def layer_of(self, module: object) -> RowLayer | None:
+        """The registered layer of a class, None for any other."""
+        layer = self.layers.get(getattr(module, "__name__", ""))
+        return layer if layer and layer.module is module else None
 
     def add(self, backbones: Iterable[Backbone], layers: Iterable[Registered] = (), distribution: str = "") -> None:
         """Add all `backbones` and `layers` of the package `distribution`, or none of them.
@@ -123,7 +137,17 @@ def load(reserved: Mapping[str, object]) -> Table:
     disabled = {name.strip() for name in os.environ.get("YOLO_STARNET_DISABLE", "").split(",")}
     entries = {e for e in importlib.metadata.entry_points(group=hookspecs.PROJECT) if e.name not in disabled}
     # Our own come first, so that a plugin that clashes with them is left out, not they.
-    for entry in sorted(entries, key=lambda e: (not _ours(e), e.name, e.value)):
+    _load_into(table, sorted(entries, key=lambda e: (not _ours(e), e.name, e.value)))
+    return table
+
+
+def _load_into(table: Table, entries: Iterable[importlib.metadata.EntryPoint]) -> None:
+    """Add to a table what plugins register. Those that are only half imported become its `pending`."""
+    entries, table.pending = list(entries), []
+    for entry in entries:
+        if _is_half_imported(entry.module):
+            table.pending.append(entry)
+            continue
         try:
             distribution = "" if _ours(entry) or entry.dist is None else entry.dist.name
             table.add(*_registered_by(entry), distribution)
@@ -133,7 +157,12 @@ def load(reserved: Mapping[str, object]) -> Table:
                 f"yolo-starnet, or silence this warning with YOLO_STARNET_DISABLE={entry.name}"
             )
             warnings.warn(message, RuntimeWarning, stacklevel=2)
-    return table
+
+
+def _is_half_imported(name: str) -> bool:
+    """Whether the import of a module has begun and not ended: its hooks are not defined yet."""
+    spec = getattr(sys.modules.get(name), "__spec__", None)
+    return getattr(spec, "_initializing", False)
 
 
 def _registered_by(entry: importlib.metadata.EntryPoint) -> tuple[list[Backbone], list[Registered]]:

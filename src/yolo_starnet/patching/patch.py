@@ -12,7 +12,7 @@ import re
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from pathlib import Path
 from types import FunctionType, ModuleType, SimpleNamespace, TracebackType
 from typing import Any
@@ -77,31 +77,40 @@ def _run(undo: list[Undo]) -> None:
 
 
 def _inject_modules() -> list[Undo]:
-    """Let the stock parser find the layer classes, which it looks up by name in its own module."""
-    return [_set(tasks, name, module) for name, module in plugins.table().modules.items()]
+    """Let the stock parser find the registered classes, which it looks up by name in its own module."""
+    missing = {k: module for k, module in plugins.table().modules.items() if vars(tasks).get(k) is not module}
+    return [_set(tasks, name, module) for name, module in missing.items()]
+
+
+def _registered() -> plugins.Table:
+    """The table of plugins, its classes injected: also those of a plugin that was only half imported at activation."""
+    table = plugins.table()
+    with _lock:
+        if _undo:
+            _undo.extend(_inject_modules())
+    return table
 
 
 def _patch_parse_model() -> list[Undo]:
     """Expand a backbone row before the parser sees it, and ask registered classes for their output channels."""
     original = _function(tasks, "parse_model", ("d", "ch"))
-    table = plugins.table()
-    row_layer = {layer.module: layer for layer in table.layers.values()}
-    levels = {*table.modules.values()} - {*row_layer}
 
     def answer(module: Any, args: list[Any], source: Any, repeats: int, channels: list[int]) -> int | None:
-        if module in row_layer:
-            return row_layers.hand_in_channels(row_layer[module], args, source, repeats, channels)
-        return int(module.out_channels(*args)) if module in levels else None
+        table = plugins.table()
+        if layer := table.layer_of(module):
+            return row_layers.hand_in_channels(layer, args, source, repeats, channels)
+        return int(module.out_channels(*args)) if module in table.modules.values() else None
 
     parse = recompile.ask_for_channels(original, answer)
 
     @functools.wraps(original)
     def parse_model(d: Any, ch: int, *args: Any, **kwargs: Any) -> Any:
+        table = _registered()
         expanded = expand.expand(row_layers.scale_rows(d, table.layers), ch, table, vars(tasks))
         try:
             layers, save = parse(expanded, ch, *args, **kwargs)
         except Exception as error:
-            _name_row(error, parse, row_layer, lambda: row_layers.places(d, expanded))
+            _name_row(error, parse, lambda: row_layers.places(d, expanded))
             raise
         for index, layer in row_layers.named(expanded, table.layers).items():
             checkpoints.mark(layers[index], layer)
@@ -160,10 +169,10 @@ def _patch_check_yaml() -> list[Undo]:
     """
     original = _function(tasks, "check_yaml", ("file", "suffix", "hard"))
     signature = inspect.signature(original)
-    table = plugins.table()
 
     @functools.wraps(original)
     def check_yaml(*args: Any, **kwargs: Any) -> Any:
+        table = plugins.table()
         config = names.split(str(signature.bind(*args, **kwargs).arguments["file"]), table)
         if config is None:
             return original(*args, **kwargs)
@@ -242,14 +251,14 @@ def _patch_tuner() -> list[Undo]:
 def _patch_torch_safe_load() -> list[Undo]:
     """Prepare the load of a checkpoint on a backbone, and switch its `pretrained` off: its own weights count."""
     original = _function(tasks, "torch_safe_load", ("weight",))
-    table = plugins.table()
 
     @functools.wraps(original)
     def torch_safe_load(weight: Any, *args: Any, **kwargs: Any) -> Any:
+        packages = plugins.table().packages
         safe_only = inspect.signature(original).bind(weight, *args, **kwargs).arguments.get("safe_only")
-        checkpoints.prepare(weight, table.packages, restricted=bool(safe_only or getattr(tasks, "SAFE_LOAD", False)))
+        checkpoints.prepare(weight, packages, restricted=bool(safe_only or getattr(tasks, "SAFE_LOAD", False)))
         checkpoint, file = original(weight, *args, **kwargs)
-        checkpoints.forget_pretrained(checkpoint, table)
+        checkpoints.forget_pretrained(checkpoint, plugins.table())  # loading may have imported a plugin
         return checkpoint, file
 
     owners = [m for m in (tasks, ultralytics_nn) if getattr(m, "torch_safe_load", None) is original]
@@ -314,12 +323,10 @@ def _locals_in(error: Exception, function: FunctionType) -> dict[str, Any]:
     return dict(frame.tb_frame.f_locals) if frame else {}
 
 
-def _name_row(
-    error: Exception, parse: FunctionType, classes: Collection[type[nn.Module]], places: Callable[[], list[str]]
-) -> None:
-    """Raise `LayerError`, with the row, if the parser failed at a row that names one of the registered `classes`."""
+def _name_row(error: Exception, parse: FunctionType, places: Callable[[], list[str]]) -> None:
+    """Raise `LayerError`, with the row, if the parser failed at a row that names a registered layer."""
     local = _locals_in(error, parse)
-    if local.get("m") in classes:
+    if plugins.table().layer_of(local.get("m")):
         raise LayerError(f"{places()[local['i']]}: {brief(error)}") from error
 
 
