@@ -16,7 +16,10 @@ from ultralytics.cfg import get_cfg
 
 from speed_engines import START, Timed, clock, missing
 from speed_report import Conditions, Record, records
+from yolo_starnet import plugins
+from yolo_starnet.commands import graft
 from yolo_starnet.measuring.timing import WARM_UP, interleave
+from yolo_starnet.model_yaml.strides import run_rows
 
 PAIRS = {"yolo11n": "yolo11n-starnet", "yolo26n": "yolo26n-starnet", "yolov8n": "yolov8n-starnet"}
 """Stock models and their StarNet forms."""
@@ -30,6 +33,13 @@ PREDICTION = (*SIZES, Conditions(640, 8, 2))
 """Conditions of the engines: one varies at a time."""
 STEPS = (Conditions(256, 16, 2), Conditions(256, 16, 1), Conditions(640, 4, 2))
 """Conditions of a training step."""
+SWAPS = {
+    "yolo11n with StarFuse": ("Concat:StarFuse", "head"),
+    "yolo11n with StarFuse, top-down": ("Concat:StarFuse", "12,15"),
+    "yolo11n with StarCSP": ("C3k2:StarCSP", "head"),
+    "yolo11n with StarCSP at P4 and P5": ("C3k2:StarCSP", "6,8"),
+}
+"""YOLO11n with star layers in place of stock ones, as `yolo-starnet graft swap=… where=…` writes it."""
 KINDS = ("backbone", "SPPF and C2PSA", "neck", "head")
 """The parts of a YOLO11 that are timed on their own."""
 
@@ -66,6 +76,15 @@ def layers(seconds: float) -> Iterator[Record]:
             yield from records("layers", kind, Conditions(640, 1, threads), _of_kind(kind, times))
 
 
+def swaps(seconds: float) -> Iterator[Record]:
+    """YOLO11n with star layers in place of stock ones, beside YOLO11n."""
+    with tempfile.TemporaryDirectory(prefix="speed-") as folder:
+        files = {"yolo11n": checkpoint("yolo11n", Path(folder))}
+        files |= {name: _swapped(name, Path(folder)) for name in SWAPS}
+        for threads, engine in product((1, 2), COMMON):
+            yield from _engine("swaps", engine, files, Conditions(640, 1, threads), 2 * seconds, [tuple(files)])
+
+
 def training(seconds: float) -> Iterator[Record]:
     """A training step: forward, loss, backward and the optimizer."""
     for conditions in STEPS:
@@ -80,6 +99,7 @@ PARTS: dict[str, Callable[[float], Iterable[Record]]] = {
     "pair": pair,
     "engines": engines,
     "layers": layers,
+    "swaps": swaps,
     "training": training,
 }
 """What the command line calls them; each takes the seconds that a group of models is timed."""
@@ -101,16 +121,31 @@ def checkpoint(name: str, folder: Path) -> Path:
     return file
 
 
+def _swapped(name: str, folder: Path) -> Path:
+    """A case of `SWAPS` with random weights as a checkpoint."""
+    torch.manual_seed(0)
+    swap, where = SWAPS[name]
+    out = folder / f"{name.replace(' ', '-')}-yolo11n.yaml"
+    graft.graft(plugins.table(), graft.Given("yolo11n.yaml", swap=swap, where=where, out=str(out)))
+    torch.save({"model": YOLO(out).model, "train_args": {}}, out.with_suffix(".pt"))
+    return out.with_suffix(".pt")
+
+
 def _engine(
-    part: str, engine: str, files: Mapping[str, Path], conditions: Conditions, seconds: float
+    part: str,
+    engine: str,
+    files: Mapping[str, Path],
+    conditions: Conditions,
+    seconds: float,
+    groups: Iterable[tuple[str, ...]] = tuple(PAIRS.items()),
 ) -> Iterator[Record]:
-    """Models through one engine, under one set of conditions."""
+    """Models through one engine, under one set of conditions; in each group the ratios are to the first."""
     if module := missing(engine):
         print(f"{engine} is left out: {module} is not installed")
         return
     times = timed({name: START[engine](file, *conditions) for name, file in files.items()}, seconds)
     kinds = list(next(iter(times.values()))[0])
-    for kind, names in product(kinds, PAIRS.items()):
+    for kind, names in product(kinds, groups):
         if names[0] in times:
             of_kind = _of_kind(kind, times)
             yield from records(part, kind, conditions, {name: of_kind[name] for name in names})
@@ -124,15 +159,11 @@ def _by_kind(model: Any, x: Any) -> dict[str, float]:
     """The milliseconds that each part of a YOLO11 takes."""
     times = dict.fromkeys(KINDS, 0.0)
     kind = KINDS[0]
-    outputs: list[Any] = []
-    for layer in model.model:
+    start = time.perf_counter()
+    for layer, _ in run_rows(model.model, x):
         kind = {"SPPF": "SPPF and C2PSA", "Upsample": "neck", "Detect": "head"}.get(type(layer).__name__, kind)
-        if layer.f != -1:
-            x = outputs[layer.f] if isinstance(layer.f, int) else [x if j == -1 else outputs[j] for j in layer.f]
-        start = time.perf_counter()
-        x = layer(x)
         times[kind] += (time.perf_counter() - start) * 1e3
-        outputs.append(x)
+        start = time.perf_counter()
     return times
 
 

@@ -103,7 +103,9 @@ def _record(row: Mapping[str, str]) -> Record:
 
 def page(all_records: Sequence[Record], titles: Mapping[str, str]) -> str:
     """The text of speed.md; `titles` says in one line what each part measures."""
-    sizes = {name: figures.of_file(f"{name}.yaml") for name in dict.fromkeys(r.model for r in all_records)}
+    sizes = {
+        name: figures.of_file(f"{name}.yaml") for name in dict.fromkeys(r.model for r in all_records) if " " not in name
+    }  # else no config
     counted = "; ".join(f"{n} {f.parameters / 1e6:.2f} M, {f.gflops:.1f} GFLOPs" for n, f in sizes.items())
     machines = "; ".join(dict.fromkeys(r.machine for r in all_records))
     lines = [HEAD, f"{machines}. {counted}."]

@@ -15,8 +15,8 @@ hgnetv2_b0 dla34 densenet121 vgg11_bn cspdarknet53 cs3darknet_s darknet53 vovnet
 rexnet_100 skresnet18 selecsls42b starnet_s1 focalnet_tiny_srf inception_next_atto davit_tiny twins_svt_small
 mobilevit_xxs nextvit_small swiftformer_xs dpn48b xception41 rdnet_tiny resnetv2_18 gernet_s repvgg_a0
 maxvit_rmlp_pico_rw_256:img_size=128 mvitv2_tiny:img_size=640 mvitv2_tiny maxvit_rmlp_pico_rw_256 coatnet_pico_rw_224
-efficientformer_l1 efficientformerv2_s0 efficientvit_m0 vit_tiny_patch16_224 levit_128s nest_tiny visformer_tiny
-gcvit_xxtiny hiera_tiny_224 xcit_nano_12_p16_224 mobilevitv2_050 shvit_s1 botnet26t_256 halonet26t inception_v3
+efficientformer_l1 efficientformerv2_s0 efficientvit_m0 levit_128s nest_tiny visformer_tiny
+gcvit_xxtiny hiera_tiny_224 mobilevitv2_050 shvit_s1 botnet26t_256 halonet26t inception_v3
 tresnet_m cait_xxs24_224 convmixer_768_32 coat_tiny
 """
 MODELS = _NAMES.split()
