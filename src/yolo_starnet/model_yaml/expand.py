@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -176,15 +177,15 @@ def _options(model: Mapping[str, Any], row: BackboneRow) -> dict[str, Any]:
     for option in row.backbone.required:
         if option not in {"width", *options}:
             raise ValueError(f"option {option!r} is missing; '{name}' takes {', '.join(known)}")
-    return {"width": _scale_width(model), **options} if "width" in known else options
+    return {"width": scale_constants(model)[1], **options} if "width" in known else options
 
 
-def _scale_width(model: Mapping[str, Any]) -> float:
-    """The width factor that Ultralytics' parser uses for `model`."""
+def scale_constants(model: Mapping[str, Any]) -> Sequence[float]:
+    """Depth, width and `max_channels` of a model dict at its scale, as Ultralytics' parser reads them."""
     scales = model.get("scales")
     if not scales:
-        return model.get("width_multiple", 1.0)
-    return scales[model.get("scale") or next(iter(scales))][1]
+        return model.get("depth_multiple", 1.0), model.get("width_multiple", 1.0), math.inf
+    return scales[model.get("scale") or next(iter(scales))]
 
 
 def where(model: Mapping[str, Any], section: str, index: int) -> str:

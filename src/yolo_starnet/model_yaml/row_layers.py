@@ -11,7 +11,7 @@ from torch import nn
 
 from ..errors import LayerError, brief
 from ..row_layer import RowLayer
-from .expand import named_rows, where
+from .expand import named_rows, scale_constants, where
 from .strides import run_rows
 
 PROBE_SIZE = (128, 192)
@@ -64,7 +64,7 @@ def scale(row: Sequence[Any], layer: RowLayer, model: Mapping[str, Any]) -> list
     if not isinstance(repeats, int) or isinstance(repeats, bool) or repeats < 1:
         raise ValueError(f"repeats must be a whole number from 1 up, found {repeats!r}")
     layer.check_inputs(source)
-    depth, width, max_channels = constants(model)
+    depth, width, max_channels = scale_constants(model)
     args = list(args)
     if layer.scaled and args:
         if not isinstance(args[0], int) or isinstance(args[0], bool) or args[0] < 1:
@@ -93,15 +93,6 @@ def places(model: Mapping[str, Any], built: Mapping[str, Any]) -> list[str]:
     extra = len(built["backbone"]) - len(model["backbone"])
     names = [where(model, section, i) for section in ("backbone", "head") for i in range(len(model[section]))]
     return [names[0]] * extra + names
-
-
-def constants(model: Mapping[str, Any]) -> tuple[float, float, float]:
-    """Depth, width and `max_channels` of a model dict at its scale, as `parse_model` reads them."""
-    scales = model.get("scales")
-    if scales:
-        depth, width, max_channels = scales[model.get("scale") or next(iter(scales))]
-        return depth, width, max_channels
-    return model.get("depth_multiple", 1.0), model.get("width_multiple", 1.0), math.inf
 
 
 def hand_in_channels(layer: RowLayer, args: list[Any], source: Any, repeats: int, channels: Sequence[int]) -> int:
