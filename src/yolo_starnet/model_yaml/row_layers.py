@@ -121,7 +121,7 @@ def hand_in_channels(layer: RowLayer, args: list[Any], source: Any, repeats: int
 
 
 def check(
-    layers: nn.Sequential, model: Mapping[str, Any], built: Mapping[str, Any], known: Mapping[str, RowLayer], ch: int
+    layers: nn.Sequential, model: Mapping[str, Any], built: Mapping[str, Any], chosen: Mapping[int, RowLayer], ch: int
 ) -> None:
     """Run the built layers on a black image, up to the last registered one, and compare the channels of each.
 
@@ -129,13 +129,12 @@ def check(
         layers: What the parser built.
         model: The model dict that the user gave.
         built: The one that the parser got; the arguments of its rows now begin with their input channels.
-        known: The registered layers by name.
+        chosen: The registered layers among them, by index; see `named`.
         ch: Channels of the image.
 
     Raises:
         LayerError: A registered layer fails, or returns other channels than `out_channels` says.
     """
-    chosen = named(built, known)
     if not chosen:
         return
     rows, names = [*built["backbone"], *built["head"]], places(model, built)

@@ -112,9 +112,10 @@ def _patch_parse_model() -> list[Undo]:
         except Exception as error:
             _name_row(error, parse, lambda: row_layers.places(d, expanded))
             raise
-        for index, layer in row_layers.named(expanded, table.layers).items():
+        chosen = row_layers.named(expanded, table.layers)
+        for index, layer in chosen.items():
             checkpoints.mark(layers[index], layer)
-        row_layers.check(layers, d, expanded, table.layers, ch)
+        row_layers.check(layers, d, expanded, chosen, ch)
         if row := expand.backbone_row(d, table):
             checkpoints.mark(layers[0], row.backbone)
             expand.load_weights(d, ch, row, layers)
