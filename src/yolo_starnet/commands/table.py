@@ -191,9 +191,9 @@ COMMANDS = {
     "enable": Command(
         _enable,
         "let plain 'yolo' and every script of this environment know StarNet, without an import",
-        details="It writes one .pth file, which does nothing until Ultralytics is imported. 'yolo-starnet disable' "
-        "deletes it.",
+        details="It writes the startup files that this Python reads (.pth, .start, or both) and the small module that "
+        "they call. They do nothing until Ultralytics is imported. 'yolo-starnet disable' deletes them.",
     ),
-    "disable": Command(_disable, "undo 'yolo-starnet enable'", details="It deletes the .pth file."),
+    "disable": Command(_disable, "undo 'yolo-starnet enable'", details="It deletes the startup files."),
 }
 """The commands by name."""
