@@ -151,6 +151,36 @@ def test_an_error_of_ours_is_one_line_and_exit_status_1(python):
     assert lines[0].startswith("yolo-starnet: no config 'yolo11")
 
 
+@pytest.mark.parametrize(
+    ("argv", "word", "similar"),
+    [
+        (["modles"], "modles", "'models'"),
+        (["trian", "model=yolo11n.yaml"], "trian", "'train'"),
+        (["detect", "trian"], "trian", "'train'"),
+        (["settngs"], "settngs", "'settings'"),
+        (["cmopare", "model=a,b"], "cmopare", "'compare'"),
+        (["train", "epohcs"], "epohcs", "'epochs'"),
+        (["--modles"], "modles", "'models'"),
+        (["qqqqqq"], "qqqqqq", ""),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_word_that_nobody_knows_is_one_line_with_the_nearest(
+    argv: list[str], word: str, similar: str, capsys: pytest.CaptureFixture[str], log: list[str]
+):
+    assert cli.main(argv) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"yolo-starnet: no command, mode, task or argument '{word}'")
+    assert similar in line
+    assert not log
+
+
+@pytest.mark.parametrize("argv", [["version"], ["--version"], ["-V"], ["v"], ["settings", "nonsense"]], ids=" ".join)
+def test_a_word_that_ultralytics_knows_is_left_to_it(argv: list[str], log: list[str]):
+    assert cli.main(argv) == 0
+    assert log
+
+
 def test_an_error_of_ultralytics_is_left_as_it_is():
     before = sys.argv[:]
     with pytest.raises(SyntaxError, match="epocs"):

@@ -7,6 +7,7 @@ import yaml
 from ultralytics import YOLO
 
 from yolo_starnet import cli
+from yolo_starnet.measuring import figures
 
 
 def modules(file: str) -> list[str]:
@@ -72,3 +73,61 @@ def test_a_file_that_exists_is_not_overwritten(capsys: pytest.CaptureFixture[str
     assert cli.main(["graft", "model=yolo11n.yaml", "swap=Concat:StarFuse", "out=a.yaml"]) == 1
     assert "a.yaml exists and is not overwritten" in capsys.readouterr().err
     assert Path("a.yaml").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "is no model: expected rows such as"),
+        (b"a: 1\n", "under 'backbone:', found None"),
+        (b"- 1\n", "is no model"),
+        (b"text", "is no model"),
+        (b"\xe4\xff\x00", "cannot be read as YAML"),
+        (b"a: [1, {\n", "cannot be read as YAML"),
+        (b"backbone: [[-1, 1, Conv, [64, 3, 2]]]\nhead: null\n", "under 'head:', found None"),
+        (b"backbone: 5\nhead: 5\n", "under 'backbone:', found 5"),
+        (b"backbone: [[-1, 1], 7]\nhead: [[]]\n", "under 'backbone:', found [[-1, 1], 7]"),
+        (b"backbone: [[x, 1, 7, []], [a, b, c, d], [-1, 1, Conv, 5]]\nhead: [[-1, 1, Detect, [nc]]]\n", "cannot be"),
+    ],
+    ids=["empty", "no rows", "list", "text", "binary", "broken", "no head", "numbers", "short rows", "wrong rows"],
+)
+@pytest.mark.parametrize("more", [[], ["swap=Conv:StarFuse"]], ids=["backbone", "layers"])
+def test_a_file_that_is_no_model_is_named_on_one_line(content: bytes, message: str, more: list[str], capsys):
+    Path("mine.yaml").write_bytes(content)
+    assert cli.main(["graft", "model=mine.yaml", *more, "out=a.yaml"]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("yolo-starnet: ")
+    assert "mine.yaml" in line or "swap=" in line
+    if message != "cannot be":
+        assert message in line
+    assert [f.name for f in Path().iterdir()] == ["mine.yaml"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["model=" + "a" * 4096], "no model 'aaa"),
+        (
+            ["model=yolo11n.yaml", "out=no/where/a.yaml"],
+            "no/where/a.yaml cannot be written (No such file or directory)",
+        ),
+        (["model=yolo11n.yaml", "out=file/a.yaml"], "file/a.yaml cannot be written (Not a directory)"),
+        (["model=yolo11n.yaml", f"out={'b' * 300}"], "cannot be written (File name too long)"),
+        (["model=yolo11n.yaml", f"backbone={'c' * 300}"], "cannot be written (File name too long)"),
+        (["model=yolo11n.yaml", "out=file"], "file exists and is not overwritten"),
+        (["model=yolo11n.yaml", "swap=Concat:StarFuse[{]"], "swap= takes OLD:NEW or OLD:NEW[arguments]"),
+    ],
+    ids=["long model", "no folder", "a file as folder", "long file", "long backbone", "a file", "broken arguments"],
+)
+def test_what_cannot_be_written_is_found_out_before_a_model_is_built(
+    arguments: list[str], message: str, capsys, monkeypatch: pytest.MonkeyPatch
+):
+    def by_scale(*_: object) -> None:
+        raise AssertionError("a model was built")
+
+    monkeypatch.setattr(figures, "by_scale", by_scale)
+    Path("file").write_text("")
+    assert cli.main(["graft", *arguments]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert message in line
+    assert [f.name for f in Path().iterdir()] == ["file"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,7 +15,7 @@ from ultralytics.utils import LOGGER
 
 from .commands import table
 from .demo import datasets
-from .errors import YOLOStarNetError
+from .errors import YOLOStarNetError, nearest
 from .patching import callbacks
 from .tasks import TASKS
 
@@ -67,6 +68,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not args or given.keys() & {"help", "h", "-help", "-h"}:
         LOGGER.info(HELP)
     try:
+        _check_words(args)
         _run(args, _defaults(given))
     except YOLOStarNetError as error:
         print(f"yolo-starnet: {error}", file=sys.stderr)
@@ -88,13 +90,43 @@ def _run(args: list[str], defaults: Defaults) -> None:
         sys.argv[:] = argv
 
 
-def _given(args: list[str]) -> dict[str, str]:
-    """Split arguments as Ultralytics does: key to value, and a word without `=` to ''."""
+def _check_words(args: list[str]) -> None:
+    """Raise `YOLOStarNetError` for a word that neither Ultralytics nor this package knows.
+
+    Ultralytics would log its whole help and raise an error that knows nothing of the commands of this package.
+    """
+    keys = {*cfg.MODES, *cfg.TASKS, *cfg.DEFAULT_CFG_DICT}
+    commands = _stock_commands()
+    for word in (arg for arg in _merged(args) if "=" not in arg):
+        bare = word.lower().lstrip("-")
+        if len(bare) == 1 or {bare, f"{bare}s"} & commands - {*cfg.MODES, *cfg.TASKS}:
+            return  # a command of Ultralytics, which has its own use for what follows
+        if word in keys:
+            continue
+        similar = nearest(word, [*table.COMMANDS, *sorted(keys | commands)])
+        raise YOLOStarNetError(f"no command, mode, task or argument '{word}'{similar or '.'} See yolo-starnet --help")
+
+
+def _stock_commands() -> set[str]:
+    """The words of the stock command line, such as `checks`. Only its code holds them, and releases differ."""
+    words: set[object] = set()
+    for constant in cfg.entrypoint.__code__.co_consts:
+        words |= {*constant} if isinstance(constant, (tuple, frozenset)) else {constant}
+    return {word for word in words if isinstance(word, str) and re.fullmatch("[a-z][a-z0-9-]+", word)}
+
+
+def _merged(args: list[str]) -> list[str]:
+    """The arguments as Ultralytics reads them: `key=value` or a word, without the marks that it ignores."""
     try:
         merged = cfg.merge_equals_args(args)
     except SyntaxError:
-        return {}  # Ultralytics raises it again, with its own message
-    pairs = (arg.removeprefix("--").removesuffix(",").partition("=") for arg in merged)
+        return []  # Ultralytics raises it again, with its own message
+    return [arg.removeprefix("--").removesuffix(",") for arg in merged]
+
+
+def _given(args: list[str]) -> dict[str, str]:
+    """Key to value, and a word without `=` to ''."""
+    pairs = (arg.partition("=") for arg in _merged(args))
     return {key.strip(): value.strip() for key, _, value in pairs}
 
 

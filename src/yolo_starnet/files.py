@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import tempfile
 from pathlib import Path
@@ -27,6 +28,24 @@ def write(file: Path, text: str) -> None:
         with contextlib.suppress(OSError):
             part.unlink()
         raise
+
+
+def check_new(file: Path) -> None:
+    """Find out now whether `write` can make a new file, before a long calculation of its text.
+
+    Raises:
+        FileExistsError: The file exists.
+        OSError: The folder is not there or cannot be written, or the name is too long.
+    """
+    with contextlib.suppress(FileNotFoundError):
+        file.lstat()
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(file))
+    Path(_new_file_beside(file)).unlink()
+
+
+def reason(error: Exception) -> str:
+    """Why a file could not be written, without the name of the temporary file."""
+    return str(getattr(error, "strerror", None) or error)
 
 
 def _new_file_beside(file: Path) -> str:

@@ -18,7 +18,7 @@ import ultralytics
 from ultralytics.engine.exporter import export_formats
 from ultralytics.utils import TQDM
 
-from ..errors import ConfigError, brief, nearest
+from ..errors import ConfigError, YOLOStarNetError, brief, nearest
 from ..measuring import figures
 from ..measuring.quiet import quiet
 from ..measuring.timing import WARM_UP, interleave, peak_memory, quartiles
@@ -138,9 +138,11 @@ def compare(models: Sequence[str], options: Options = Options()) -> Comparison:
         options: How to compare them.
 
     Raises:
-        ConfigError: The format does not exist, or a model cannot be built, exported or run.
+        ConfigError: No model is given, the format does not exist, or a model cannot be built, exported or run.
     """
     _check_format(options.format)
+    if not models:
+        raise ConfigError("model= names no model; give one or more, such as model=yolo11n.yaml,yolo11n-starnet.yaml")
     names = list(dict.fromkeys(models))
     steps = len(names) * (2 + bool(options.data)) + options.rounds
     with quiet(), tempfile.TemporaryDirectory() as folder, TQDM(total=steps, desc="compare") as bar:
@@ -168,6 +170,7 @@ def _check_format(format: str) -> None:
 def _prepare(name: str, options: Options, folder: Path) -> Candidate:
     """Load a model, count its size, export it into `folder` if a format is given, and warm it up."""
     candidate = _load(name, options.imgsz)
+    _check_size(candidate.model.model, options.imgsz)
     if options.format:
         if not isinstance(candidate.model.model, torch.nn.Module):
             raise ConfigError("this file is exported already; leave out format=")
@@ -175,6 +178,13 @@ def _prepare(name: str, options: Options, folder: Path) -> Candidate:
     for _ in range(WARM_UP):
         candidate.predict(options)
     return candidate
+
+
+def _check_size(model: Any, imgsz: int) -> None:
+    """Refuse a size that `predict` would round up, because the report would name another size than was measured."""
+    stride = max(32, *map(int, getattr(model, "stride", ())), 0)  # an exported file has no stride
+    if imgsz % stride:
+        raise ConfigError(f"imgsz= must be a multiple of the largest stride, {stride}; found {imgsz}")
 
 
 def _load(name: str, imgsz: int) -> Candidate:
@@ -221,4 +231,4 @@ def _errors_name(model: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        raise ConfigError(f"{model}: {brief(error)}") from error
+        raise ConfigError(f"{model}: {error if isinstance(error, YOLOStarNetError) else brief(error)}") from error

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,7 +12,8 @@ import ultralytics
 import yaml
 from ultralytics.nn import tasks
 
-from ..errors import ConfigError, nearest
+from .. import files
+from ..errors import ConfigError, YOLOStarNetError, brief, nearest
 from ..measuring import figures
 from ..model_yaml import graft as grafting
 from ..model_yaml import names, swap
@@ -64,28 +67,51 @@ def graft(table: Table, given: Given) -> Grafted:
         given = given._replace(backbone="starnet")
     if given.where and not given.swap:
         raise ConfigError("where= says which rows swap= changes; give swap=, such as swap=Concat:StarFuse")
-    base = Path(given.model) if Path(given.model).is_file() else names.stock_file(given.model)
+    # os.path asks where pathlib raises an error for a name that is too long.
+    base = Path(given.model) if os.path.isfile(given.model) else names.stock_file(given.model)
     if base is None:
         similar = nearest(given.model, names.stock_names())
         raise ConfigError(f"no model '{given.model}': neither a file nor a stock YAML of that name exists{similar}")
     token = "-".join([*filter(None, [given.backbone]), *(s.new.rpartition(".")[2].lower() for s in _swaps(given))])
     file = Path(given.out or names.name_of(base.stem, token))
-    if file.exists():
-        raise ConfigError(f"{file} exists and is not overwritten; give another file name with out=")
+    with _writing(file):
+        files.check_new(file)
     text = _text(base, table, given)
-    file.write_text(text, encoding="utf-8")
+    with _writing(file):
+        files.write(file, text)
     return Grafted(file, text, given.out or names.name_of(Path(given.model).stem, token))
 
 
+@contextmanager
+def _writing(file: Path) -> Iterator[None]:
+    """Say what to do where the file exists or cannot be written."""
+    try:
+        yield
+    except FileExistsError:
+        raise ConfigError(f"{file} exists and is not overwritten; give another file name with out=") from None
+    except (OSError, ValueError) as error:
+        raise ConfigError(
+            f"{file} cannot be written ({files.reason(error)}); give another file name with out="
+        ) from error
+
+
 def _text(base: Path, table: Table, given: Given) -> str:
-    """The YAML text, with the parameters and GFLOPs of each scale."""
+    """The YAML text, with the parameters and GFLOPs of each scale; any error names the model."""
+    try:
+        return _grafted(base, table, given)
+    except YOLOStarNetError:
+        raise
+    except Exception as error:  # the YAML may be the user's own, and Ultralytics raises any type for a wrong row
+        raise ConfigError(f"{base} cannot be grafted: {brief(error)}") from error
+
+
+def _grafted(base: Path, table: Table, given: Given) -> str:
     if not given.swap:
         return names.grafted_yaml(base, *names.parse_backbone(given.backbone, table), figures.by_scale)
-    text, origin = base.read_text(encoding="utf-8"), f"{base.name} of Ultralytics {ultralytics.__version__}"
+    (text, model), origin = names.read_model(base), f"{base.name} of Ultralytics {ultralytics.__version__}"
     if given.backbone:
         text = names.grafted_yaml(base, *names.parse_backbone(given.backbone, table))
-        origin = f"{origin} on {given.backbone}"
-    model = yaml.safe_load(text)
+        origin, model = f"{origin} on {given.backbone}", yaml.safe_load(text)
     swapped = swap.swap(model, _swaps(given), given.where, table.layers, vars(tasks), table)
     counted: Mapping[str, Any] = figures.by_scale(swapped, names.unscaled(base.name))
     rows = f" in {given.where}" if given.where else ""

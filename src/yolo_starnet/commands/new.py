@@ -79,9 +79,9 @@ def new(name: str, kind: str, out: str = "") -> Path:
     for problem in _problems(chosen, kind):
         raise ConfigError(f"'{name}' cannot name a {kind}: {problem}; choose another name")
     folder = Path(out or name)
-    if folder.exists():
+    if os.path.lexists(folder):
         raise ConfigError(f"{folder} exists and is left as it is; give another folder with out=")
-    if not folder.parent.is_dir():
+    if not os.path.isdir(folder.parent):
         raise ConfigError(f"{folder} cannot be written, because {folder.parent} is no folder; create that first")
     _write(folder, kind, chosen)
     return folder
@@ -118,7 +118,7 @@ def _write(folder: Path, kind: str, chosen: Names) -> None:
             os.rename(part, folder)
         finally:
             shutil.rmtree(part, ignore_errors=True)
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise ConfigError(f"{folder} cannot be written ({error}); give another folder with out=") from error
 
 

@@ -42,14 +42,15 @@ def main(name: str, args: Sequence[str]) -> int:
         args: Its arguments, `key=value`.
 
     Returns:
-        The exit status: 1 after an error of this package, which is printed on one line.
+        The exit status: 1 after an error of this package or of the system, such as a full disk. It is printed on one
+        line.
     """
     if {"-h", "--help", "help"} & set(args):
         print(help_of(name))
         return 0
     try:
         COMMANDS[name].run(_parse(name, args))
-    except YOLOStarNetError as error:
+    except (YOLOStarNetError, OSError) as error:
         print(f"yolo-starnet: {error}", file=sys.stderr)
         return 1
     return 0
@@ -92,13 +93,13 @@ def _compare(given: Mapping[str, str]) -> None:
     numbers = {key: _positive(key, given[key]) for key in ("imgsz", "batch", "rounds") if key in given}
     words = {key: given[key] for key in ("device", "format", "data") if given.get(key)}
     options = compare.Options(**numbers, **words)  # type: ignore[arg-type]  # numbers hold int fields, words str ones
-    comparison = compare.compare(given["model"].split(","), options)
+    comparison = compare.compare([name.strip() for name in given["model"].split(",") if name.strip()], options)
     print(compare_report.table(comparison))
     print(f"Written, with a picture, to {compare_report.write(comparison)}")
 
 
 def _positive(key: str, value: str) -> int:
-    if not value.isdecimal() or not int(value):
+    if not value.isdecimal() or len(value) > 9 or not int(value):
         raise ConfigError(f"{key}= must be a positive whole number, found '{value}'")
     return int(value)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import platform
+import re
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -12,6 +14,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+import psutil
 import yaml
 from ultralytics import settings
 
@@ -97,28 +100,27 @@ def prepare(task: str = "detect") -> Path:
         The YAML file of the data set.
 
     Raises:
-        ConfigError: The folder exists without the YAML file, so it holds something else.
+        ConfigError: The set cannot be written, or a part of it was deleted.
     """
     data_set = SETS[task]
     folder = Path(settings["datasets_dir"]) / f"yolo-starnet-{data_set.name}-{_VERSION}"
     file = folder / f"{data_set.name}.yaml"
+    _remove_left_behind(folder)
     if file.is_file():
+        if missing := _missing(data_set, folder):
+            raise ConfigError(
+                f"{missing} images or labels of the built-in data set '{data_set.name}' are missing in {folder}; "
+                "delete that folder, and the set is drawn again"
+            )
         return file
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    # Drawn in a temporary folder beside it and renamed, so that no process ever sees half a data set.
-    part = Path(tempfile.mkdtemp(prefix=f"{folder.name}-", dir=folder.parent))
     try:
-        _write(data_set, part)
-        part.chmod(0o755)  # mkdtemp makes private folders; other users may read a data set
-        os.rename(part, folder)
+        _draw(data_set, folder)
     except OSError as error:
         if not file.is_file():  # otherwise another process was faster
             raise ConfigError(
-                f"the built-in data set '{data_set.name}' cannot be written to {folder} ({error}); "
-                "move or delete that folder"
+                f"the built-in data set '{data_set.name}' cannot be written to {folder} ({error}); free that place, or "
+                "choose another folder with: yolo settings datasets_dir=FOLDER"
             ) from error
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
     return file
 
 
@@ -126,6 +128,38 @@ def validation_images(task: str) -> Path:
     """Return a folder of validation images of the built-in set of a task."""
     folder = prepare(task).parent
     return folder / "val" / CLASSES[-1] if task == "classify" else folder / "images" / "val"
+
+
+def _draw(data_set: DataSet, folder: Path) -> None:
+    """Draw a data set into a temporary folder and rename it, so that no process ever sees half of it."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    part = Path(tempfile.mkdtemp(prefix=f"{_drawn_by(folder)}{os.getpid()}-", dir=folder.parent))
+    try:
+        _write(data_set, part)
+        part.chmod(0o755)  # mkdtemp makes private folders; other users may read a data set
+        os.rename(part, folder)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def _drawn_by(folder: Path) -> str:
+    """How the names of temporary folders of this machine begin. The number of the drawing process follows."""
+    return f"{folder.name}-{platform.node()}-"
+
+
+def _remove_left_behind(folder: Path) -> None:
+    """Remove what drawings left behind that were killed."""
+    for part in folder.parent.glob(f"{folder.name}-*"):
+        process = re.match(rf"{re.escape(_drawn_by(folder))}(\d+)-", part.name)
+        if process and not psutil.pid_exists(int(process[1])):
+            shutil.rmtree(part, ignore_errors=True)
+
+
+def _missing(data_set: DataSet, folder: Path) -> int:
+    """The number of images and labels that are no longer in the folder of a data set."""
+    images = sum(SPLITS.values()) - len([*folder.rglob("[0-9]*.jpg")])
+    labels = [file for kind in ("labels", "masks", "depth") for file in (folder / kind).rglob("[0-9]*")]
+    return max(images, sum(SPLITS.values()) - len(labels) if data_set.label else 0, 0)
 
 
 def _write(data_set: DataSet, folder: Path) -> None:
@@ -137,7 +171,7 @@ def _write(data_set: DataSet, folder: Path) -> None:
             image, shapes = draw(rng, data_set.style)
             stem = f"{split}/{index:03}" if data_set.label else f"{split}/{CLASSES[shapes[0].label]}/{index:03}"
             file = _with_parents(folder / f"{images}{stem}.jpg")
-            cv2.imwrite(str(file), image, [cv2.IMWRITE_JPEG_QUALITY, 92])
+            _write_image(file, image, cv2.IMWRITE_JPEG_QUALITY, 92)
             if data_set.label:
                 _write_label(data_set.label(shapes), folder, stem)
     keys = {**{split: f"{images}{split}" for split in SPLITS}, "names": dict(enumerate(CLASSES)), **data_set.keys}
@@ -151,9 +185,14 @@ def _write_label(label: str | np.ndarray, folder: Path, stem: str) -> None:
     if isinstance(label, str):
         _with_parents(folder / "labels" / f"{stem}.txt").write_text(label)
     elif label.dtype == np.uint8:
-        cv2.imwrite(str(_with_parents(folder / "masks" / f"{stem}.png")), label)
+        _write_image(_with_parents(folder / "masks" / f"{stem}.png"), label)
     else:
         np.save(_with_parents(folder / "depth" / f"{stem}.npy"), label)
+
+
+def _write_image(file: Path, image: np.ndarray, *parameters: int) -> None:
+    # cv2.imwrite does not raise where the disk is full.
+    file.write_bytes(cv2.imencode(file.suffix, image, parameters)[1].tobytes())
 
 
 def _with_parents(file: Path) -> Path:

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import functools
-import os
 import re
-import tempfile
+import reprlib
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import torch
 import ultralytics
 import yaml
+from ultralytics.nn import tasks
 from ultralytics.utils import ROOT, USER_CONFIG_DIR
 from ultralytics.utils.checks import parse_version
 
-from ..errors import BackboneError, ConfigError, nearest
+from ..backbone import Backbone
+from ..errors import BackboneError, ConfigError, brief, nearest
 from ..version import __version__
-from . import graft, strides
+from . import expand, graft, keeping, strides
 
 _PACKAGE = Path(__file__).parents[1]
 # In a wheel the folder lies in the package; in a checkout and an editable install, at the top of the repository.
@@ -84,8 +86,8 @@ def file_of(config: ConfigName, backbones: Collection[str]) -> Path:
         A file in `configs/`, or a graft of the installed Ultralytics' YAML, kept in the user's config folder.
 
     Raises:
-        ConfigError: There is no such family, task or backbone.
-        BackboneError: The stock model has nothing that a backbone could replace.
+        ConfigError: There is no such family, task or backbone, or the graft cannot be written.
+        BackboneError: The stock model has nothing that a backbone could replace, or the backbone cannot be built.
     """
     base = stock_file(config.stock)
     try:
@@ -99,8 +101,11 @@ def file_of(config: ConfigName, backbones: Collection[str]) -> Path:
         return shipped
     releases = f"{ultralytics.__version__}-{__version__}"  # a graft depends on both
     kept = USER_CONFIG_DIR / "yolo_starnet" / releases / shipped.name
-    if not kept.is_file():
-        _write(kept, grafted_yaml(base, backbone, arguments))
+    if not keeping.is_whole(kept):
+        text = grafted_yaml(base, backbone, arguments)
+        if isinstance(backbones, Mapping):
+            _check_backbone(text, config, backbones)
+        keeping.keep(kept, text)
     return kept
 
 
@@ -168,10 +173,10 @@ def grafted_yaml(
             `yolo_starnet.measuring.figures.by_scale`. The YAML has none without it.
 
     Raises:
+        ConfigError: The file is no model.
         BackboneError: The model has nothing that a backbone could replace.
     """
-    text = base.read_text(encoding="utf-8")
-    model = yaml.safe_load(text)
+    text, model = read_model(base)
     try:
         result = graft.graft(model, strides.of_rows(model), backbone, arguments)
     except BackboneError as error:
@@ -179,6 +184,28 @@ def grafted_yaml(
     origin = f"{base.name} of Ultralytics {ultralytics.__version__} on {backbone}, by yolo-starnet graft"
     by_scale = figures(result.model, unscaled(base.name)) if figures else {}
     return graft.write(text, result, origin, {scale: str(figure) for scale, figure in by_scale.items()})
+
+
+def read_model(file: Path) -> tuple[str, dict[str, Any]]:
+    """The text of a model YAML, and the model dict in it.
+
+    Raises:
+        ConfigError: The file cannot be read, or does not hold the rows of a model.
+    """
+    try:
+        text = file.read_text(encoding="utf-8")
+        model = yaml.safe_load(text)
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f"{file} cannot be read as YAML: {brief(error)}") from error
+    sections = model if isinstance(model, dict) else {}
+    for section in ("backbone", "head"):
+        rows = sections.get(section)
+        if not (isinstance(rows, list) and rows and all(isinstance(row, list) and len(row) == 4 for row in rows)):
+            raise ConfigError(
+                f"{file} is no model: expected rows such as [-1, 1, Conv, [64, 3, 2]] under '{section}:', found "
+                f"{reprlib.repr(rows)}; begin with a copy of a stock YAML"
+            )
+    return text, sections
 
 
 def missing(stock: str, token: str) -> str:
@@ -202,9 +229,9 @@ def _stock_files() -> dict[str, Path]:
     return {file.name: file for file in (ROOT / "cfg" / "models").rglob("*.yaml")}
 
 
-def _write(file: Path, text: str) -> None:
-    """Write a file at once: another process never reads half of it."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=file.parent, suffix=".tmp", delete=False) as part:
-        part.write(text)
-    os.replace(part.name, file)
+def _check_backbone(text: str, config: ConfigName, backbones: Mapping[str, Backbone]) -> None:
+    """Raise the error of a backbone row that cannot be built, before its YAML is kept: `timm_NAME` takes any name."""
+    model = {**yaml.safe_load(text), "yaml_file": config.name}
+    model["scale"] = next(iter(model.get("scales") or ()), "")
+    with torch.random.fork_rng(devices=[]):
+        expand.expand(model, 3, backbones, vars(tasks))

@@ -44,9 +44,13 @@ def parse(text: str) -> list[Swap]:
     swaps = []
     for part in re.split(r",(?![^\[]*\])", text):
         match = _SWAP.fullmatch(part.strip())
+        try:
+            args = yaml.safe_load(match["args"] or "") if match else None
+        except yaml.YAMLError:
+            match = None
         if not match:
             raise ConfigError(f"swap= takes OLD:NEW or OLD:NEW[arguments], found '{part}'; as in swap=Concat:StarFuse")
-        swaps.append(Swap(match["old"], match["new"], yaml.safe_load(match["args"]) if match["args"] else None))
+        swaps.append(Swap(match["old"], match["new"], args))
     return swaps
 
 
