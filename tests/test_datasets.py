@@ -1,5 +1,7 @@
 """The built-in data sets: the same everywhere, found by name, and read by Ultralytics without a complaint."""
 
+import os
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -177,3 +179,71 @@ def test_its_yaml_holds_no_path_of_this_machine(few: Path):
         said = yaml.safe_load(datasets.prepare(task).read_text())
         assert said["train"] == ("train" if task == "classify" else "images/train")
         assert "path" not in said
+
+
+@pytest.mark.parametrize("task", ["detect", "semantic", "depth", "classify"])
+@pytest.mark.parametrize("limit", [0, 3000])
+def test_a_full_disk_leaves_no_half_drawn_set(task: str, limit: int, tmp_path: Path, python):
+    pytest.importorskip("resource", reason="no limits for files on this system")
+    code = (
+        "import resource, signal, sys\nfrom yolo_starnet.demo import datasets\n"
+        "datasets.settings = {'datasets_dir': 'sets'}\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        f"resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))\n"
+        f"datasets.prepare({task!r})\n"
+    )
+    done = python("-c", code, check=False)
+    last = done.stderr.splitlines()[-1]
+    assert f"ConfigError: the built-in data set '{datasets.SETS[task].name}' cannot be written to" in last
+    assert "yolo settings datasets_dir=FOLDER" in last
+    assert not list((tmp_path / "sets").iterdir())
+
+
+@pytest.mark.parametrize("place", ["sets", "sets/inner"])
+def test_a_data_sets_folder_that_is_a_file_is_named(place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "sets").write_text("mine")
+    monkeypatch.setattr(datasets, "settings", {"datasets_dir": str(tmp_path / place)})
+    with pytest.raises(ConfigError, match=f"cannot be written to {tmp_path / place}"):
+        datasets.prepare()
+    assert (tmp_path / "sets").read_text() == "mine"
+
+
+def test_what_a_killed_drawing_left_behind_goes_with_the_next(few: Path, python):
+    code = (
+        "import os, signal, sys\nfrom yolo_starnet.demo import datasets\n"
+        f"datasets.settings = {{'datasets_dir': {str(few)!r}}}\n"
+        "write = datasets._write_label\n"
+        "def kill(*arguments):\n    write(*arguments)\n    os.kill(os.getpid(), signal.SIGKILL)\n"
+        "datasets._write_label = kill\ndatasets.prepare()\n"
+    )
+    python("-c", code, check=False)
+    (left,) = few.iterdir()
+    assert list(left.rglob("*.jpg"))
+    own = few / f"{datasets._drawn_by(few / 'yolo-starnet-shapes-1')}{os.getpid()}-x"
+    own.mkdir()  # of a process that is still drawing
+    file = datasets.prepare()
+    assert sorted(few.iterdir()) == sorted([file.parent, own])
+
+
+@pytest.mark.parametrize(
+    ("task", "pattern"),
+    [(task, "*.jpg") for task in datasets.SETS]
+    + [("pose", "labels/val/*"), ("semantic", "masks/val/*"), ("depth", "*.npy")],
+    ids=lambda value: value.replace("*", "").replace("/", " ").strip(),
+)
+def test_a_set_that_lost_a_part_is_not_trained_on(few: Path, task: str, pattern: str):
+    folder = datasets.prepare(task).parent
+    for file in [*folder.rglob(pattern)][::2]:
+        file.unlink()
+    (folder / "val.cache").write_text("")  # Ultralytics leaves such a file
+    with pytest.raises(ConfigError, match=rf"\d images or labels of .* are missing in {folder}; delete that folder"):
+        datasets.prepare(task)
+    shutil.rmtree(folder)
+    assert datasets.prepare(task).is_file()
+
+
+def test_a_set_that_was_used_is_still_whole(few: Path):
+    folder = datasets.prepare().parent
+    (folder / "labels" / "train.cache").write_text("")
+    (folder / "images" / "train" / "000.npy").write_text("")  # of cache=disk
+    assert datasets.prepare().parent == folder

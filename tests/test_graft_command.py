@@ -97,9 +97,7 @@ def test_a_file_that_is_no_model_is_named_on_one_line(content: bytes, message: s
     assert cli.main(["graft", "model=mine.yaml", *more, "out=a.yaml"]) == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("yolo-starnet: ")
-    assert "mine.yaml" in line or "swap=" in line
-    if message != "cannot be":
-        assert message in line
+    assert message in line
     assert [f.name for f in Path().iterdir()] == ["mine.yaml"]
 
 
@@ -109,7 +107,7 @@ def test_a_file_that_is_no_model_is_named_on_one_line(content: bytes, message: s
         (["model=" + "a" * 4096], "no model 'aaa"),
         (
             ["model=yolo11n.yaml", "out=no/where/a.yaml"],
-            "no/where/a.yaml cannot be written (No such file or directory)",
+            "no/where/a.yaml cannot be written (No such file",
         ),
         (["model=yolo11n.yaml", "out=file/a.yaml"], "file/a.yaml cannot be written (Not a directory)"),
         (["model=yolo11n.yaml", f"out={'b' * 300}"], "cannot be written (File name too long)"),

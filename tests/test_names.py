@@ -14,7 +14,7 @@ from ultralytics.nn.tasks import yaml_model_load
 
 import yolo_starnet
 from conftest import REFERENCE
-from yolo_starnet.errors import ConfigError
+from yolo_starnet.errors import BackboneError, ConfigError
 from yolo_starnet.model_yaml import names
 from yolo_starnet.networks.starnet import VARIANTS
 
@@ -171,3 +171,63 @@ def test_a_config_made_on_first_use_is_whole_for_eight_processes_at_once(tmp_pat
     )
     python("-c", code, YOLO_CONFIG_DIR=str(tmp_path))
     assert [p.name for p in tmp_path.rglob("*starnet_s3*")] == ["yolo11-starnet_s3.yaml"]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda text: b"",
+        lambda text: text[: len(text) // 2],
+        lambda text: text[:-40],
+        lambda text: text.split(b"\nnc")[0],
+        lambda text: b"\xff\xfe" + text,
+        lambda text: text.partition(b"\n")[2],
+    ],
+    ids=["emptied", "half", "last row lost", "head only", "binary", "without checksum"],
+)
+def test_a_kept_graft_that_is_damaged_is_made_anew(damage, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    monkeypatch.setattr(names, "USER_CONFIG_DIR", tmp_path)
+    kept = names.find("yolo11n-starnet_s3.yaml", yolo_starnet.backbones())
+    text = kept.read_bytes()
+    kept.write_bytes(damage(text))
+    assert yaml_model_load("yolo11n-starnet_s3.yaml")["backbone"][0][2] == "starnet_s3"
+    assert kept.read_bytes() == text
+
+
+def test_a_refused_config_name_leaves_no_file_behind(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    monkeypatch.setattr(names, "USER_CONFIG_DIR", tmp_path)
+    with pytest.raises(BackboneError, match=r"of yolo11n-timm_typo.yaml: timm .* has no model 'typo'"):
+        YOLO("yolo11n-timm_typo.yaml")
+    assert not list(tmp_path.iterdir())
+
+
+def test_making_a_graft_leaves_the_random_numbers_as_they_were(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    monkeypatch.setattr(names, "USER_CONFIG_DIR", tmp_path)
+    before = torch.get_rng_state()
+    names.find("yolo11n-starnet_s3.yaml", yolo_starnet.backbones())
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_full_disk_leaves_no_graft(tmp_path: Path, python):
+    pytest.importorskip("resource", reason="no limits for files on this system")
+    code = (
+        "import resource, signal\nfrom pathlib import Path\nimport yolo_starnet\n"
+        "from yolo_starnet.model_yaml import names\nnames.USER_CONFIG_DIR = Path('config')\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\nresource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))\n"
+        "names.find('yolo11n-starnet_s3.yaml', yolo_starnet.backbones())\n"
+    )
+    done = python("-c", code, check=False)
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith("yolo_starnet.errors.ConfigError: config")
+    assert "cannot be written (File too large); free that place, or set YOLO_CONFIG_DIR to another folder" in last
+    assert not [file for file in (tmp_path / "config").rglob("*") if file.is_file()]
+
+
+def test_a_config_folder_that_cannot_be_written_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    (tmp_path / "config").write_text("mine")
+    monkeypatch.setattr(names, "USER_CONFIG_DIR", tmp_path / "config")
+    with pytest.raises(
+        ConfigError, match=r"config.* cannot be written \(.*\); free that place, or set YOLO_CONFIG_DIR"
+    ):
+        YOLO("yolo11n-starnet_s3.yaml")
+    assert (tmp_path / "config").read_text() == "mine"

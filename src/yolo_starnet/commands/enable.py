@@ -90,6 +90,6 @@ def _explained(folder: Path, what: str) -> Iterator[None]:
         yield
     except OSError as error:
         raise ConfigError(
-            f"the startup files in {folder} cannot be {what} ({files.reason(error)}); run this as the owner of that folder, or in a "
-            "virtual environment of your own"
+            f"the startup files in {folder} cannot be {what} ({files.reason(error)}); run this as the owner of that "
+            "folder, or in a virtual environment of your own"
         ) from error

@@ -20,7 +20,8 @@ def keep(file: Path, text: str) -> None:
         files.write(file, _sealed(text))
     except OSError as error:
         raise ConfigError(
-            f"{file} cannot be written ({files.reason(error)}); free that place, or set YOLO_CONFIG_DIR to another folder"
+            f"{file} cannot be written ({files.reason(error)}); free that place, or set YOLO_CONFIG_DIR to another "
+            "folder"
         ) from error
 
 
