@@ -79,7 +79,8 @@ def test_deactivation_still_puts_every_object_back(enabled: Path, run: Run):
 
 
 def test_nothing_is_imported_until_ultralytics_is(environment: Path, run: Run):
-    code = "import pkgutil, sys; print(sorted(sys.modules))"  # Python itself imports pkgutil to read a .start file
+    # Python itself resolves the name in a .start file, with modules of its own.
+    code = "import pkgutil, sys; pkgutil.resolve_name('sys:path'); print(sorted(sys.modules))"
     before = run("-c", code).stdout
     enable.enable(environment)
     assert run("-c", code).stdout == before
