@@ -44,12 +44,15 @@ class Backbone:
             row's options; an option `width` follows the model scale unless the row sets it. For a value that it cannot
             use, it raises `ValueError`.
         modules: Every class that `build` may use in a `Layer`.
-        packages: Top-level packages, in addition to those of `modules`, whose classes a checkpoint may hold.
+        packages: Packages, in addition to the top-level ones of `modules`, whose modules (`nn.Module`) a checkpoint may
+            hold. A restricted load imports these and no submodule of them.
         load_weights: `load_weights(layers, in_channels, pretrained)` loads weights into the five built layers, or
             raises `ValueError`. It runs when a model is built from a YAML whose row gives `pretrained`, not when a
             checkpoint is loaded.
         distribution: The installed package that registered it, filled in on registration; empty for this package.
         options_of: A callable whose parameters after the first are the row's options, if not `build`.
+        classes: Full names of other classes in its packages that a checkpoint may hold, such as
+            `timm.models._features.FeatureInfo`.
     """
 
     name: str
@@ -59,6 +62,7 @@ class Backbone:
     load_weights: Callable[[Sequence[nn.Module], int, Any], None] | None = None
     distribution: str = ""
     options_of: Callable[..., Any] | None = None
+    classes: tuple[str, ...] = ()
 
     @property
     def options(self) -> tuple[str, ...]:
@@ -89,7 +93,13 @@ class Backbone:
         return {*self.packages, *(module.__module__.partition(".")[0] for module in self.modules)}
 
     @classmethod
-    def of_module(cls, name: str, module: Callable[..., nn.Module], packages: Sequence[str] = ()) -> Backbone:
+    def of_module(
+        cls,
+        name: str,
+        module: Callable[..., nn.Module],
+        packages: Sequence[str] = (),
+        classes: Sequence[str] = (),
+    ) -> Backbone:
         """A backbone from any module that returns a list of feature maps, from P1, P2 or P3 up to P5, lowest first.
 
         The module is layer 0. Layers 1 to 4 select P2 to P5 from its list, so the indices are those of every backbone.
@@ -99,7 +109,8 @@ class Backbone:
             module: Called as `module(in_channels, **options)`. The result has `width_list`, the channels of its maps,
                 or timm's `feature_info`. The parameters after the first are the row's options; an option `width`
                 follows the model scale unless the row sets it.
-            packages: Top-level packages, in addition to that of `module`, whose classes a checkpoint may hold.
+            packages: Packages, in addition to the top-level one of `module`, as in `Backbone`.
+            classes: Full names of classes that are no `nn.Module`, as in `Backbone`.
         """
         home = getattr(module, "func", module).__module__.partition(".")[0]  # a partial has the module in .func
         return cls(
@@ -108,6 +119,7 @@ class Backbone:
             (feature_maps.FeatureMaps, feature_maps.Select),
             (home, *packages),
             options_of=module,
+            classes=tuple(classes),
         )
 
 

@@ -68,9 +68,17 @@ class Table(dict[str, Backbone]):
 
     @property
     def packages(self) -> set[str]:
-        """The top-level packages whose classes a checkpoint may hold."""
-        entries: list[Backbone | RowLayer] = [*self.values(), *self.layers.values()]
-        return {package for entry in entries for package in entry.all_packages}
+        """The packages whose modules (`nn.Module`) a checkpoint may hold."""
+        return {package for entry in self._entries for package in entry.all_packages}
+
+    @property
+    def classes(self) -> set[str]:
+        """Full names of the classes that are no `nn.Module` and that a checkpoint may hold."""
+        return {name for entry in self._entries for name in entry.classes}
+
+    @property
+    def _entries(self) -> list[Backbone | RowLayer]:
+        return [*self.values(), *self.layers.values()]
 
     def layer_of(self, module: object) -> RowLayer | None:
         """The registered layer of a class, None for any other."""

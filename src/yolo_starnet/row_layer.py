@@ -26,8 +26,10 @@ class RowLayer:
         repeats: What the row's `repeats`, scaled by depth, does: `stack` makes a sequence of as many modules;
             `argument` builds one module and passes the number on, as for `C3k2`: behind `c1`, and behind the number of
             output channels where `scaled` is set.
-        packages: Top-level packages, beside that of `module`, whose classes a checkpoint may hold.
+        packages: Packages, beside the top-level one of `module`, whose modules (`nn.Module`) a checkpoint may hold. A
+            restricted load imports these and no submodule of them.
         distribution: The installed package that registered it; empty for this package. Filled in on registration.
+        classes: Full names of other classes in its packages that a checkpoint may hold.
     """
 
     module: type[nn.Module]
@@ -36,6 +38,7 @@ class RowLayer:
     repeats: Literal["stack", "argument"] = "stack"
     packages: tuple[str, ...] = ()
     distribution: str = ""
+    classes: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:

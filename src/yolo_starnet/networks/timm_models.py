@@ -19,6 +19,9 @@ from .feature_pyramid import CHANNELS, FeaturePyramid
 SIZES = (feature_maps.TRIAL_SIZE, (320, 256))
 """Height and width in pixels of the trial images: one below and one above 224, for which most models are made."""
 
+CLASSES = ("timm.models._features.FeatureInfo", "timm.layers.format.Format")
+"""The classes that a checkpoint on a timm model holds and that are no `nn.Module`."""
+
 
 class Attempt(NamedTuple):
     """One way to create a model that accepts images of any size that is a multiple of 32."""
@@ -189,4 +192,4 @@ def _create(model: str, **settings: Any) -> Any:
 @hookimpl
 def register_backbones(register: Callable[[Backbone], None]) -> None:
     """Register all of timm under one name."""
-    register(Backbone.of_module("timm", features, ("timm",)))
+    register(Backbone.of_module("timm", features, ("timm",), CLASSES))

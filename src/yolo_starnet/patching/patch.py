@@ -6,6 +6,7 @@ trainers, and the forward loops of RT-DETR, World and YOLOE.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
 import re
@@ -255,34 +256,18 @@ def _patch_torch_safe_load() -> list[Undo]:
 
     @functools.wraps(original)
     def torch_safe_load(weight: Any, *args: Any, **kwargs: Any) -> Any:
-        packages = plugins.table().packages
-        safe_only = inspect.signature(original).bind(weight, *args, **kwargs).arguments.get("safe_only")
-        checkpoints.prepare(weight, packages, restricted=bool(safe_only or getattr(tasks, "SAFE_LOAD", False)))
-        checkpoint, file = original(weight, *args, **kwargs)
+        checkpoints.check_installed(weight)
+        restricted = inspect.signature(original).bind(weight, *args, **kwargs).arguments.get("safe_only")
+        if restricted is None:
+            restricted = getattr(tasks, "SAFE_LOAD", False)
+        restricted = restricted and hasattr(torch.serialization, "get_unsafe_globals_in_checkpoint")  # torch 2.6
+        with checkpoints.allow_classes(weight, plugins.table()) if restricted else contextlib.nullcontext():
+            checkpoint, file = original(weight, *args, **kwargs)
         checkpoints.forget_pretrained(checkpoint, plugins.table())  # loading may have imported a plugin
         return checkpoint, file
 
     owners = [m for m in (tasks, ultralytics_nn) if getattr(m, "torch_safe_load", None) is original]
     return [_set(owner, "torch_safe_load", torch_safe_load) for owner in owners]
-
-
-def _allow_safe_loading() -> list[Undo]:
-    """Allow the classes of backbones in `torch.load(weights_only=True)`, which `ULTRALYTICS_SAFE_LOAD=1` uses."""
-    if not hasattr(torch.serialization, "add_safe_globals"):
-        return []  # torch before 2.4 has no such list
-    before = torch.serialization.get_safe_globals()
-    homes = {sys.modules[module.__module__] for module in plugins.table().modules.values()}
-    classes = [
-        c for home in homes for c in vars(home).values() if isinstance(c, type) and c.__module__ == home.__name__
-    ]
-    torch.serialization.add_safe_globals([c for c in classes if issubclass(c, nn.Module) and c not in before])
-
-    def undo() -> None:
-        kept = [c for c in torch.serialization.get_safe_globals() if c not in classes or c in before]
-        torch.serialization.clear_safe_globals()
-        torch.serialization.add_safe_globals(kept)
-
-    return [undo]
 
 
 _PATCHES = (
@@ -296,7 +281,6 @@ _PATCHES = (
     _patch_generate_ddp_file,
     _patch_tuner,
     _patch_torch_safe_load,
-    _allow_safe_loading,
 )
 
 
