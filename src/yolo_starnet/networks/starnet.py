@@ -89,7 +89,10 @@ def plain_conv(c1: int, c2: int, k: int = 1, g: int = 1) -> nn.Module:
 
 
 class StarBlock(nn.Module):
-    """The star operation between two depthwise convolutions, with a residual: B x c x H x W to the same shape."""
+    """The star operation between two depthwise convolutions, with a residual: B x c x H x W to the same shape.
+
+    ReLU6 bounds one factor, so the product grows only as the other does. docs/accuracy.md has its margin in float16.
+    """
 
     build_conv: Callable[..., nn.Module] = staticmethod(plain_conv)
     """Builds `f1`, `f2` and `dwconv2`. In the paper, no BatchNorm follows them."""
