@@ -5,6 +5,8 @@
 >>> model = YOLO("yolo11n-starnet.yaml")
 """
 
+from typing import Any
+
 from .backbone import Backbone, Layer
 from .hookspecs import hookimpl
 from .patching.patch import activate, deactivate, is_active
@@ -23,6 +25,17 @@ __all__ = [
     "hookimpl",
     "is_active",
     "layers",
+    "transplant",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Import `transplant` late: it needs Ultralytics' trainers, which most programs do not."""
+    if name == "transplant":
+        from .transplanting.run import transplant
+
+        return transplant
+    raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
+
 
 activate()

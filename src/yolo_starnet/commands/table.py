@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from .. import plugins
 from ..errors import ConfigError, YOLOStarNetError, nearest
-from . import compare, compare_report, enable, graft, models, new
+from . import compare, compare_report, enable, graft, models, new, transplant
 
 
 class Command(NamedTuple):
@@ -110,6 +110,14 @@ def _graft(given: Mapping[str, str]) -> None:
     print(f"Written to {grafted.file}; train it with: yolo-starnet train model={grafted.name}")
 
 
+def _transplant(given: Mapping[str, str]) -> None:
+    file, comparison = transplant.transplant(given)
+    print(compare_report.table(comparison))
+    print(
+        f"Written to {file}; train it on with: yolo-starnet train model={file} data={given.get('data') or 'your.yaml'}"
+    )
+
+
 def _models(given: Mapping[str, str]) -> None:
     for line in models.table(plugins.backbones(), **given):
         print(line, flush=True)
@@ -173,6 +181,27 @@ COMMANDS = {
         "model=yolo11n.yaml,yolo11n-starnet.yaml,best.pt",
         "It times the stock predict, with the models interleaved after a warm-up. It writes a CSV, a table in "
         "Markdown and a picture into a new folder runs/compare.",
+    ),
+    "transplant": Command(
+        _transplant,
+        "put a trained model on another backbone, without labels",
+        {
+            "model": "a trained checkpoint, such as yolo11n.pt or your best.pt",
+            "backbone": "the new backbone (default starnet_fit)",
+            "data": "a folder of images or a data set; labels are not used (default: the backbone is not trained)",
+            "epochs": "how often the training sees each image (default 20)",
+            "imgsz": "height and width of the images in pixels (default: as the model was trained)",
+            "batch": "images in each step (default 4)",
+            "device": "the device, as in train",
+            "workers": "processes that load images, as in train",
+            "project": "the folder of the run, as in train",
+            "name": "the name of the run, as in train",
+            "out": "the file to write (default: the name of the model and the backbone)",
+            "resume": "the weights/last.pt of an interrupted transplant, in place of model=",
+        },
+        example="model=best.pt data=my.yaml",
+        details="Neck and head keep what they learned. The new backbone learns to give the feature maps of the old "
+        "one. The result predicts and trains on as any checkpoint.",
     ),
     "new": Command(
         _new,

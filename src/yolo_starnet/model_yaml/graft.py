@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,7 @@ from ..feature_maps import HEAD_STRIDES, STRIDES
 
 LEVELS = {stride: level for level, stride in enumerate(STRIDES)}
 """The index of each stride in an expanded backbone row: 0 for P1/2 to 4 for P5/32."""
-_KEEPS_CHANNELS = {"C2PSA", "C2fPSA", "PSA"}
+KEEPS_CHANNELS = frozenset({"C2PSA", "C2fPSA", "PSA"})
 """Modules that return as many channels as they get, whatever their row asks for; Ultralytics asserts it."""
 _ROW = re.compile(
     r"(?P<before>\s*-\s*\[\s*)"  # "  - ["
@@ -42,7 +42,11 @@ class Graft:
 
 
 def graft(
-    model: Mapping[str, Any], strides: Sequence[int | None], backbone: str, args: Sequence[Any] | Mapping[str, Any] = ()
+    model: Mapping[str, Any],
+    strides: Sequence[int | None],
+    backbone: str,
+    args: Sequence[Any] | Mapping[str, Any] = (),
+    restore: Collection[str] = KEEPS_CHANNELS,
 ) -> Graft:
     """Replace the rows that extract features, up to the last at P5/32, by one backbone row.
 
@@ -54,6 +58,7 @@ def graft(
         strides: The stride in pixels of each row under `backbone:`, None where its output is no feature map.
         backbone: The name of a registered backbone.
         args: The arguments of its row.
+        restore: Modules before which, at the end of the backbone, a 1 x 1 convolution restores the number of channels.
 
     Raises:
         BackboneError: The model has no P3/8 to P5/32 that a backbone could replace, or a row that stays needs a
@@ -66,7 +71,7 @@ def graft(
         raise BackboneError(f"its backbone has no {', '.join(missing)} that '{backbone}' could replace")
 
     # Such a module relies on the channels of the stage before it. A 1 x 1 convolution restores them.
-    adapter = len(rows) > cut and rows[cut][2] in _KEEPS_CHANNELS and rows[cut][0] in {-1, cut - 1}
+    adapter = len(rows) > cut and rows[cut][2] in restore and rows[cut][0] in {-1, cut - 1}
     added = [[-1, 1, "Conv", [rows[cut][3][0], 1, 1]]] if adapter else []
     kept = [*added, *_kept_rows(rows, strides, cut, len(LEVELS) + adapter - cut)]
     split = len(model["backbone"]) - cut + adapter

@@ -32,7 +32,7 @@ from ..demo import datasets
 from ..errors import LayerError, brief
 from ..feature_maps import FeatureMaps
 from ..model_yaml import expand, names, row_layers
-from . import checkpoints, recompile
+from . import checkpoints, recompile, transfer
 
 Undo = Callable[[], None]
 PACKAGE = __name__.partition(".")[0]
@@ -270,6 +270,23 @@ def _patch_torch_safe_load() -> list[Undo]:
     return [_set(owner, "torch_safe_load", torch_safe_load) for owner in owners]
 
 
+def _patch_load() -> list[Undo]:
+    """Load weights row by row between models on different backbones, where the same index means another row."""
+    original = _function(tasks.BaseModel, "load", ("self", "weights"))
+
+    @functools.wraps(original)
+    def load(self: Any, weights: Any, verbose: bool = True, *args: Any, **kwargs: Any) -> Any:
+        source = (weights.get("ema") or weights["model"]) if isinstance(weights, dict) else weights
+        rows = transfer.same_rows(source, self, plugins.table().modules.values())
+        if rows is None:
+            return original(self, weights, verbose, *args, **kwargs)
+        if verbose:
+            LOGGER.info(f"yolo-starnet: {transfer.describe(rows)}")
+        return original(self, transfer.Renamed(source, rows), verbose, *args, **kwargs)
+
+    return [_set(tasks.BaseModel, "load", load)]
+
+
 _PATCHES = (
     _inject_modules,
     _patch_parse_model,
@@ -281,6 +298,7 @@ _PATCHES = (
     _patch_generate_ddp_file,
     _patch_tuner,
     _patch_torch_safe_load,
+    _patch_load,
 )
 
 

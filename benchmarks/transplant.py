@@ -1,0 +1,159 @@
+"""Measure what a transplant keeps of a trained model, before and after fine-tuning.
+
+    python benchmarks/transplant.py best.pt --name yolo11n --data my.yaml --tune 10,40
+
+It transplants `best.pt` without labels, fine-tunes the result for each number of epochs, and fine-tunes `best.pt`
+itself for the largest number. What has run is kept in build/transplant/DATA/NAME/BACKBONE and not run again. Everything
+runs on one thread. The results go to benchmarks/results/transplant.csv and .md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import functools
+import itertools
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+import ultralytics
+from ultralytics import YOLO
+
+from markdown_table import table
+from yolo_starnet import transplant
+
+ROOT = Path(__file__).parents[1]
+RUNS = ROOT / "build" / "transplant"
+RESULTS = ROOT / "benchmarks" / "results" / "transplant.csv"
+FIELDS = ("data", "model", "backbone", "step", "map", "seconds", "settings", "ultralytics", "torch")
+RECIPE = {"optimizer": "MuSGD", "lr0": 0.01, "momentum": 0.9, "warmup_bias_lr": 0.0, "batch": 16, "patience": 0}
+"""The recipe of every fine-tuning. It is the one under which accuracy.py trained the models that are transplanted."""
+HEAD = """# Transplants
+
+Written by `benchmarks/transplant.py`. mAP50-95 on the validation images, of the best epoch where there are labels to
+tell it; in brackets the share of the trained model's. Seconds are those that the processor spent, on one thread,
+validation included. `transplant` uses no labels.
+"""
+
+
+class Steps:
+    """The steps of one transplant.
+
+    Attributes:
+        folder: Where they leave what they write.
+    """
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        """Take the arguments of the command line."""
+        self.options = options
+        self.folder = RUNS / Path(options.data).stem / options.name / options.backbone
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.common = {"imgsz": options.imgsz, "workers": 0, "plots": False, "project": str(self.folder)}
+
+    def run(self) -> None:
+        """Run each step that has not run yet, and write its result."""
+        student, epochs = self.folder / "student.pt", [int(e) for e in self.options.tune.split(",")]
+        self._once("trained", "", lambda: self._validate(self.options.trained))
+        self._once("transplant", f"epochs={self.options.epochs}", lambda: self._transplant(student))
+        for count in epochs:
+            self._once(f"{count} epochs", _words(epochs=count, **RECIPE), functools.partial(self._tune, student, count))
+        last = max(epochs)
+        self._once(
+            f"trained, {last} epochs", _words(epochs=last, **RECIPE), lambda: self._tune(self.options.trained, last)
+        )
+
+    def _once(self, step: str, settings: str, run: Callable[[], float]) -> None:
+        """Run a step unless its result is known, and add the result to the CSV."""
+        key = {"data": Path(self.options.data).stem, "model": self.options.name, "backbone": self.options.backbone}
+        rows = read()
+        if any(all(row[k] == v for k, v in {**key, "step": step}.items()) for row in rows):
+            return
+        begin = time.process_time()
+        value = run()
+        versions = {"ultralytics": ultralytics.__version__, "torch": torch.__version__}
+        seconds = f"{time.process_time() - begin:.0f}"
+        rows.append({**key, "step": step, "map": f"{value:.4f}", "seconds": seconds, "settings": settings, **versions})
+        with RESULTS.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, FIELDS, lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(rows)
+
+    def _transplant(self, student: Path) -> float:
+        student.unlink(missing_ok=True)  # of a run that was interrupted afterwards
+        options = self.options
+        transplant(options.trained, options.backbone, options.data, student, epochs=options.epochs, **self.common)
+        return self._validate(student)
+
+    def _tune(self, start: Path, epochs: int) -> float:
+        yolo: Any = YOLO(start)
+        yolo.add_callback("on_train_start", lambda _: torch.set_num_threads(1))
+        name = f"{start.stem}-{epochs}"
+        yolo.train(data=self.options.data, epochs=epochs, name=name, exist_ok=True, **self.common, **RECIPE)
+        with Path(yolo.trainer.save_dir, "results.csv").open(newline="", encoding="utf-8") as file:
+            return max(float(row["metrics/mAP50-95(B)"]) for row in csv.DictReader(file))
+
+    def _validate(self, file: Path) -> float:
+        results = YOLO(file).val(data=self.options.data, batch=16, verbose=False, **self.common)
+        return float(results.box.map)
+
+
+def read() -> list[dict[str, str]]:
+    """The results so far."""
+    if not RESULTS.is_file():
+        return []
+    with RESULTS.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def report(rows: Sequence[dict[str, str]]) -> str:
+    """The results as Markdown: a table for each data set, a row for each trained model, a column for each step."""
+    lines = [HEAD]
+    for data, group in itertools.groupby(sorted(rows, key=lambda row: row["data"]), lambda row: row["data"]):
+        results = list(group)
+        steps = list(dict.fromkeys(row["step"] for row in results))
+        models = dict.fromkeys((row["model"], row["backbone"]) for row in results)
+        lines += [f"## {data}", ""]
+        lines += table(
+            ["trained model", "backbone", *steps], [[*m, *(_cell(results, m, s) for s in steps)] for m in models]
+        )
+        lines += [""]
+    return "\n".join(lines)
+
+
+def _cell(rows: Sequence[dict[str, str]], model: tuple[str, str], step: str) -> str:
+    """The result of a step, its share of the trained model's, and its seconds."""
+    by_step = {row["step"]: row for row in rows if (row["model"], row["backbone"]) == model}
+    if step not in by_step:
+        return ""
+    value = float(by_step[step]["map"])
+    if step == "trained":
+        return f"{value:.3f}"
+    return f"{value:.3f} ({value / float(by_step['trained']['map']):.2f}), {by_step[step]['seconds']} s"
+
+
+def _words(**settings: object) -> str:
+    return " ".join(f"{key}={value}" for key, value in settings.items())
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("trained", type=Path, help="a trained checkpoint")
+    parser.add_argument("--name", required=True, help="its name in the table")
+    parser.add_argument("--data", required=True, help="a data YAML")
+    parser.add_argument("--backbone", default="starnet_fit")
+    parser.add_argument("--epochs", type=int, default=20, help="epochs of the transplant")
+    parser.add_argument("--tune", default="10,40", help="epochs of fine-tuning, separated by commas")
+    parser.add_argument("--imgsz", type=int, default=256)
+    torch.set_num_threads(1)
+    Steps(parser.parse_args(argv)).run()
+    RESULTS.with_suffix(".md").write_text(report(read()), encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

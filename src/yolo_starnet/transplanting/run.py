@@ -1,0 +1,123 @@
+"""Transplants from beginning to end: check what was given, build the student, train it, write it."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import ultralytics
+from ultralytics.data.utils import IMG_FORMATS
+from ultralytics.utils import DEFAULT_CFG, LOGGER
+
+from ..errors import BackboneError, ConfigError
+from ..model_yaml import names
+from ..plugins import table
+from . import checkpoints, student, trainer
+
+BACKBONE = "starnet_fit"
+"""The backbone that a model is put on by default."""
+
+
+def transplant(
+    model: str | Path, backbone: str = BACKBONE, data: str | Path = "", out: str | Path = "", **settings: Any
+) -> Path:
+    """Put a trained model on another backbone.
+
+    The rows that stay keep their tensors. The new backbone learns to give the feature maps of the old one on the images
+    of `data`; labels are not used.
+
+    Args:
+        model: A trained checkpoint of Ultralytics, of any task.
+        backbone: A backbone as in a config name, such as `starnet_s1` or `timm_mobilenetv4_conv_small`.
+        data: A folder of images, or a data set as in `train`. Without it, the new backbone stays untrained.
+        out: The checkpoint to write. The default is the name of `model` and the backbone, in the current folder.
+        settings: Settings of the training, as in `train`: `epochs`, `imgsz`, `batch`, `device`, `workers`, ...
+
+    Returns:
+        The checkpoint. It predicts, exports and trains on as any other.
+
+    Raises:
+        ConfigError: A file is missing or exists already, or `data` has no images.
+        BackboneError: The backbone of the model cannot be replaced.
+    """
+    file = Path(out or f"{Path(model).stem}-{backbone}.pt")
+    if file.exists():
+        raise ConfigError(f"{file} exists and is not overwritten; give another file name with out=")
+    if not file.resolve().parent.is_dir():
+        raise ConfigError(f"there is no folder '{file.resolve().parent}' to write {file.name} to; make it or give out=")
+    yolo = _load(model)
+    new = _build(yolo, str(model), backbone)
+    if data:
+        _check_images(str(data), yolo.task)
+    with tempfile.TemporaryDirectory() as folder:
+        begin = Path(folder, "student.pt")
+        checkpoints.begin(new.model, Path(yolo.ckpt_path), yolo.task, file, begin)
+        if data:
+            imgsz = yolo.overrides.get("imgsz", DEFAULT_CFG.imgsz)
+            _train({"imgsz": imgsz, **settings, "model": str(begin), "data": str(data)})
+        else:
+            LOGGER.info("yolo-starnet: data= is not given, so the new backbone is not trained")
+            checkpoints.write(new.model)
+    return file
+
+
+def resume(last: str | Path, **settings: Any) -> Path:
+    """Continue an interrupted transplant.
+
+    Args:
+        last: The `weights/last.pt` of its run folder.
+        settings: Settings that Ultralytics lets a resumed training change, such as `device` and `workers`.
+
+    Returns:
+        The checkpoint that the transplant was to write.
+
+    Raises:
+        ConfigError: The file is no checkpoint of a transplant.
+    """
+    described = getattr(_load(last).model, "transplant", None)
+    if described is None:
+        raise ConfigError(f"{last} was not written by a transplant; give the weights/last.pt of its run folder")
+    _train({**settings, "model": str(last), "resume": str(last)})
+    return Path(described["out"])
+
+
+def _load(model: str | Path) -> Any:
+    """A trained model, downloaded if Ultralytics knows its name."""
+    if Path(model).suffix != ".pt":
+        raise ConfigError(f"'{model}' is no trained checkpoint; give a .pt file, such as yolo11n.pt or your best.pt")
+    return ultralytics.YOLO(model)
+
+
+def _build(yolo: Any, model: str, backbone: str) -> student.Student:
+    """The student, and in the log what it could not take over."""
+    name, args = names.parse_backbone(backbone, table())
+    try:
+        new = student.build(yolo.model, name, args)
+    except BackboneError as error:
+        raise BackboneError(f"{model} cannot be put on '{backbone}': {error}") from error
+    LOGGER.info(f"yolo-starnet: {new.carried} tensors of {model} carried over")
+    for line in new.left:
+        LOGGER.warning(f"yolo-starnet: not carried over, as the shapes differ: {line}")
+    return new
+
+
+def _check_images(data: str, task: str) -> None:
+    """Refuse a data set without images before anything is written."""
+    found = trainer.images_of(data, task)["train"]
+    for place in found if isinstance(found, list) else [found]:
+        path = Path(place)
+        if path.is_file() or any(f.suffix[1:].lower() in IMG_FORMATS for f in path.rglob("*.*")):
+            return
+    raise ConfigError(f"data={data} has no images ({found} holds none); give a folder of images or a data YAML")
+
+
+def _train(settings: dict[str, Any]) -> None:
+    """Train a student by the recipe, where the settings do not say otherwise."""
+    fast = (
+        {"optimizer": "MuSGD", "lr0": 0.05} if hasattr(ultralytics, "optim") else {"optimizer": "AdamW", "lr0": 0.004}
+    )
+    arguments = {**trainer.RECIPE, **fast, **settings}
+    # Ultralytics would collect the gradients of 64 images for a step. A batch below 1 is a share of the memory.
+    step = {"nbs": arguments["batch"]} if arguments["batch"] >= 1 else {}
+    trainer.TransplantTrainer(overrides={**step, **arguments}).train()
