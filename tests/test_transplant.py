@@ -153,7 +153,7 @@ def test_what_cannot_be_done_is_refused_and_nothing_is_written(trained_yolo: Pat
         (ConfigError, "has no images", [trained_yolo, "starnet_fit", "empty"]),
         (FileNotFoundError, "images not found", [trained_yolo, "starnet_fit", "no.yaml"]),
         (ConfigError, "exists and is not overwritten", [trained_yolo, "starnet_fit", "", "there.pt"]),
-        (ConfigError, "there is no folder", [trained_yolo, "starnet_fit", "", "absent/new.pt"]),
+        (ConfigError, "cannot be written", [trained_yolo, "starnet_fit", "", "absent/new.pt"]),
         (ConfigError, "no backbone 'starnot'", [trained_yolo, "starnot"]),
     ]:
         with pytest.raises(expected, match=message):

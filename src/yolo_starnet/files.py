@@ -6,22 +6,26 @@ import contextlib
 import errno
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+from .errors import ConfigError
 
-def write(file: Path, text: str) -> None:
-    """Write a text file at once: no other process reads half of it, and a failure leaves everything as it was.
+
+def write(file: Path, content: str | bytes) -> None:
+    """Write a file at once: no other process reads half of it, and a failure leaves everything as it was.
 
     Args:
         file: The file. One that exists is replaced.
-        text: Its text.
+        content: Its text or bytes.
 
     Raises:
         OSError: The folder is not there or cannot be written, or the disk is full.
     """
     part = Path(_new_file_beside(file))
     try:
-        part.write_text(text, encoding="utf-8")
+        part.write_bytes(content if isinstance(content, bytes) else content.encode())
         part.chmod(0o644)  # the files of mkstemp are private
         os.replace(part, file)
     except BaseException:
@@ -41,6 +45,21 @@ def check_new(file: Path) -> None:
         file.lstat()
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(file))
     Path(_new_file_beside(file)).unlink()
+
+
+@contextmanager
+def explained(file: Path) -> Iterator[None]:
+    """Say what to do where a file that the user named with `out=` exists or cannot be written.
+
+    Raises:
+        ConfigError: In place of any error of `write` and `check_new`.
+    """
+    try:
+        yield
+    except FileExistsError:
+        raise ConfigError(f"{file} exists and is not overwritten; give another file name with out=") from None
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{file} cannot be written ({reason(error)}); give another file name with out=") from error
 
 
 def reason(error: Exception) -> str:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -74,25 +73,12 @@ def graft(table: Table, given: Given) -> Grafted:
         raise ConfigError(f"no model '{given.model}': neither a file nor a stock YAML of that name exists{similar}")
     token = "-".join([*filter(None, [given.backbone]), *(s.new.rpartition(".")[2].lower() for s in _swaps(given))])
     file = Path(given.out or names.name_of(base.stem, token))
-    with _writing(file):
+    with files.explained(file):
         files.check_new(file)
     text = _text(base, table, given)
-    with _writing(file):
+    with files.explained(file):
         files.write(file, text)
     return Grafted(file, text, given.out or names.name_of(Path(given.model).stem, token))
-
-
-@contextmanager
-def _writing(file: Path) -> Iterator[None]:
-    """Say what to do where the file exists or cannot be written."""
-    try:
-        yield
-    except FileExistsError:
-        raise ConfigError(f"{file} exists and is not overwritten; give another file name with out=") from None
-    except (OSError, ValueError) as error:
-        raise ConfigError(
-            f"{file} cannot be written ({files.reason(error)}); give another file name with out="
-        ) from error
 
 
 def _text(base: Path, table: Table, given: Given) -> str:

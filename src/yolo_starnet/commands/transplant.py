@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -41,8 +42,9 @@ def transplant(given: Mapping[str, str]) -> tuple[Path, compare.Comparison]:
     model, data = given["model"], given.get("data", "")
     new = run.transplant(**settings)
     yolo = ultralytics.YOLO(new)
+    stride = max(32, int(max(getattr(yolo.model, "stride", [32]))))
     options = compare.Options(
-        imgsz=int(yolo.overrides.get("imgsz", 640)),
+        imgsz=math.ceil(settings.get("imgsz", yolo.overrides.get("imgsz", 640)) / stride) * stride,
         device=given.get("device"),
         data=data if _is_labelled(data, yolo) else "",
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import torch
 import ultralytics
 
+from .. import files
 from .adapter import fold
 
 
@@ -38,20 +40,9 @@ def write(student: Any) -> None:
 
 
 def _save(model: Any, arguments: dict[str, Any], file: Path) -> None:
-    """Write a checkpoint in the form of Ultralytics, at once: no part of it stays behind if that fails."""
-    part = file.with_suffix(".part")
-    try:
-        torch.save(
-            {
-                "epoch": -1,
-                "model": model,
-                "ema": None,
-                "optimizer": None,
-                "train_args": arguments,
-                "version": ultralytics.__version__,
-            },
-            part,
-        )
-        part.replace(file)
-    finally:
-        part.unlink(missing_ok=True)
+    """Write a checkpoint in the form of Ultralytics."""
+    checkpoint = {"epoch": -1, "model": model, "ema": None, "optimizer": None, "train_args": arguments}
+    content = io.BytesIO()
+    torch.save({**checkpoint, "version": ultralytics.__version__}, content)
+    with files.explained(file):
+        files.write(file, content.getvalue())

@@ -9,7 +9,9 @@ from typing import Any
 import ultralytics
 from ultralytics.data.utils import IMG_FORMATS
 from ultralytics.utils import DEFAULT_CFG, LOGGER
+from ultralytics.utils.checks import parse_version
 
+from .. import files
 from ..errors import BackboneError, ConfigError
 from ..model_yaml import names
 from ..plugins import table
@@ -17,6 +19,9 @@ from . import checkpoints, student, trainer
 
 BACKBONE = "starnet_fit"
 """The backbone that a model is put on by default."""
+
+FIRST_RELEASE = "8.3.160"
+"""The first release of Ultralytics whose trainer `trainer.TransplantTrainer` can extend."""
 
 
 def transplant(
@@ -38,14 +43,13 @@ def transplant(
         The checkpoint. It predicts, exports and trains on as any other.
 
     Raises:
-        ConfigError: A file is missing or exists already, or `data` has no images.
+        ConfigError: A file is missing or exists already, `data` has no images, or Ultralytics is too old.
         BackboneError: The backbone of the model cannot be replaced.
     """
     file = Path(out or f"{Path(model).stem}-{backbone}.pt")
-    if file.exists():
-        raise ConfigError(f"{file} exists and is not overwritten; give another file name with out=")
-    if not file.resolve().parent.is_dir():
-        raise ConfigError(f"there is no folder '{file.resolve().parent}' to write {file.name} to; make it or give out=")
+    _check_release()
+    with files.explained(file):
+        files.check_new(file)
     yolo = _load(model)
     new = _build(yolo, str(model), backbone)
     if data:
@@ -80,6 +84,14 @@ def resume(last: str | Path, **settings: Any) -> Path:
         raise ConfigError(f"{last} was not written by a transplant; give the weights/last.pt of its run folder")
     _train({**settings, "model": str(last), "resume": str(last)})
     return Path(described["out"])
+
+
+def _check_release() -> None:
+    if parse_version(ultralytics.__version__) < parse_version(FIRST_RELEASE):
+        raise ConfigError(
+            f"transplant needs Ultralytics {FIRST_RELEASE} or later, the installed one is {ultralytics.__version__}; "
+            "run pip install -U ultralytics"
+        )
 
 
 def _load(model: str | Path) -> Any:
