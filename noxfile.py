@@ -92,3 +92,10 @@ def exports(session: nox.Session, format: str) -> None:
     session.install(*RUNTIMES[format], "-e", ".[test]")
     chosen = f"boxes_are_pytorchs and {format}"
     session.run("pytest", "tests/test_export.py", "-k", chosen, "--no-skips", *session.posargs)
+
+
+@nox.session
+def upstream(session: nox.Session) -> None:
+    """Run Ultralytics' own tests with and without the plugin, and compare what each ends with."""
+    session.install("pip", "uv")
+    session.run("python", "tests/upstream/compare.py", *(session.posargs or [RELEASES[-1]]))
