@@ -13,7 +13,7 @@ import torch
 from ultralytics import YOLO, cfg
 from ultralytics.utils import LOGGER
 
-from .commands import table
+from .commands import interrupt, table
 from .demo import datasets
 from .errors import YOLOStarNetError, nearest
 from .patching import callbacks
@@ -51,6 +51,7 @@ class Defaults(NamedTuple):
     demo_task: str = ""
 
 
+@interrupt.in_one_line
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command line of `yolo` in this process.
 
@@ -58,8 +59,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: The arguments after the name of the program. The default is those of this process.
 
     Returns:
-        The exit status: 1 after an error of this package, which is printed on one line. Errors of Ultralytics are
-        raised.
+        The exit status: 1 after an error of this package, which is printed on one line, and 130 after Ctrl+C. Errors
+        of Ultralytics are raised.
     """
     args = list(sys.argv[1:] if argv is None else argv)
     if args and args[0] in table.COMMANDS:
