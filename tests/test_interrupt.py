@@ -100,13 +100,34 @@ def test_ctrl_c_in_a_command_of_ours_ends_in_one_line(start):
     assert command.err.read_text().strip() == "yolo-starnet: interrupted."
 
 
-def test_an_interrupt_outside_of_a_training_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys):
-    def stopped(*arguments: object) -> None:
-        raise KeyboardInterrupt
+def _as_another_error() -> None:
+    try:
+        signal.raise_signal(signal.SIGINT)
+    except KeyboardInterrupt as interrupt:
+        raise RuntimeError("DataLoader worker exited unexpectedly") from interrupt
 
-    monkeypatch.setattr(cli, "_run", stopped)
+
+def _plainly() -> None:
+    signal.raise_signal(signal.SIGINT)
+
+
+@pytest.mark.parametrize("arrives", [_plainly, _as_another_error], ids=["as itself", "as another error"])
+def test_ctrl_c_outside_of_a_training_is_one_line(
+    arrives: Callable[[], None], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setattr(cli, "_run", lambda *arguments: arrives())
     assert cli.main(["predict", "model=yolo11n-starnet.yaml"]) == 130
     assert capsys.readouterr().err.strip() == "yolo-starnet: interrupted."
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_an_error_without_ctrl_c_is_raised_as_it_is(monkeypatch: pytest.MonkeyPatch):
+    def fails(*arguments: object) -> None:
+        raise RuntimeError("of Ultralytics")
+
+    monkeypatch.setattr(cli, "_run", fails)
+    with pytest.raises(RuntimeError, match="of Ultralytics"):
+        cli.main(["predict", "model=yolo11n-starnet.yaml"])
 
 
 @pytest.mark.parametrize(
