@@ -106,3 +106,11 @@ def test_every_difference_is_listed_and_exits_with_1(
 
 def test_a_run_that_left_no_results_holds_no_test(tmp_path: Path):
     assert compare.read(tmp_path / "missing.jsonl") == {}
+
+
+def test_a_folder_that_is_not_of_an_earlier_run_is_not_deleted(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    (tmp_path / "mine.txt").touch()
+    with pytest.raises(SystemExit):
+        compare.main(["8.4.190", "--work", str(tmp_path)])
+    assert (tmp_path / "mine.txt").is_file()
+    assert f"{tmp_path} exists and is not of an earlier run" in capsys.readouterr().err

@@ -70,6 +70,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("-k", default="", help="run only these tests, as pytest's -k")
     given = parser.parse_args(argv)
     work = given.work.resolve()
+    if work.exists() and not (work / "packages.txt").is_file():
+        parser.error(f"{work} exists and is not of an earlier run; delete it, or name another folder with --work")
     shutil.rmtree(work, ignore_errors=True)
     environments(work, given.release)
     tests(work, given.release)
