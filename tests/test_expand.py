@@ -10,7 +10,7 @@ from ultralytics.nn import tasks
 
 import yolo_starnet
 from conftest import REFERENCE
-from yolo_starnet.errors import BackboneError
+from yolo_starnet.errors import BackboneError, YOLOStarNetError
 from yolo_starnet.model_yaml.expand import expand
 
 NAN, INF = float("nan"), float("inf")
@@ -125,3 +125,123 @@ def test_a_malformed_row_gets_the_error_of_the_stock_parser(row: Any, section: s
 def test_a_section_that_is_no_list_is_left_to_the_stock_parser(rows: Any, section: str):
     given = model([-1, 1, "Conv", [64, 3, 2]], **{section: rows})
     assert expand(given, 3, yolo_starnet.backbones(), vars(tasks)) is given
+
+
+SCALES = {
+    "a number": 1,
+    "a word": "n",
+    "a list": [1, 2],
+    "without the scale": {"x": [1, 1, 1024]},
+    "an empty list": {"n": []},
+    "none": {"n": None},
+    "two numbers": {"n": [0.5, 0.25]},
+    "four numbers": {"n": [0.5, 0.25, 8, 9]},
+    "a mapping": {"n": {"a": 1}},
+    "words": {"n": ["a", "b", "c"]},
+    "no largest channels": {"n": [0.5, 0.25, None]},
+}
+ROWS = {"starnet": [-1, 1, "starnet_s1", [0.5, 0.25]], "width by scale": [-1, 1, "starnet_s1", []]}
+
+
+def raised(parse: Any, given: Any) -> tuple[Exception, str]:
+    """The error of a parser, and the file that raised it."""
+    with pytest.raises(Exception) as error:  # noqa: PT011 - which one it is, is what the tests compare
+        parse(given, 3, verbose=False)
+    return error.value, error.traceback[-1].path.as_posix()
+
+
+@pytest.mark.parametrize("layer", [[-1, 1, "Conv", [64]], [-1, 1, "StarCSP", [64]]], ids=["stock", "layer"])
+@pytest.mark.parametrize("row", ROWS.values(), ids=ROWS)
+@pytest.mark.parametrize("scales", SCALES.values(), ids=SCALES)
+def test_a_malformed_scale_gets_the_error_of_the_stock_parser_or_ours(scales: Any, row: list[Any], layer: list[Any]):
+    given = model(row, scales=scales, scale="n")
+    given["backbone"][1] = layer
+    error, file = raised(tasks.parse_model, deepcopy(given))
+    if isinstance(error, YOLOStarNetError):
+        assert "must be" in str(error)
+        return
+    given["backbone"][0] = [-1, 1, "Conv", [64, 3, 2]]
+    given["backbone"][1] = [-1, 1, "Conv", [64]]
+    stock, _ = raised(inspect.unwrap(tasks.parse_model), given)
+    assert (type(error), str(error)) == (type(stock), str(stock))
+    assert "yolo_starnet" not in file
+
+
+@pytest.mark.parametrize("given", [None, 7, [], "model", {}, {"backbone": []}, {"head": []}], ids=str)
+def test_what_is_no_model_gets_the_error_of_the_stock_parser(given: Any):
+    error, file = raised(tasks.parse_model, given)
+    stock, _ = raised(inspect.unwrap(tasks.parse_model), given)
+    assert (type(error), str(error)) == (type(stock), str(stock))
+    assert "yolo_starnet" not in file
+
+
+@pytest.mark.parametrize("section", ["backbone", "head"])
+@pytest.mark.parametrize("rows", [None, 5, {}, "rows", ()], ids=repr)
+def test_a_section_that_is_no_list_gets_the_error_of_the_stock_parser_behind_a_backbone_row(rows: Any, section: str):
+    given = {**model([-1, 1, "starnet_s1", []], scale="n"), section: rows}
+    error, file = raised(tasks.parse_model, deepcopy(given))
+    if section == "head":
+        given["backbone"][0] = [-1, 1, "Conv", [64, 3, 2]]
+    stock, _ = raised(inspect.unwrap(tasks.parse_model), given)
+    assert (type(error), str(error)) == (type(stock), str(stock))
+    assert "yolo_starnet" not in file
+
+
+@pytest.mark.parametrize(
+    ("source", "name"), [(1.0, "Conv"), ([2.0, 3], "Concat"), (99, "nn.Identity"), ("x", "nn.Identity"), ([9], "Conv")]
+)
+def test_a_wrong_from_of_a_stock_row_gets_the_error_of_the_stock_parser(source: Any, name: str):
+    given = model([-1, 1, "starnet_s1", []], scale="n")
+    given["head"].insert(0, [source, 1, name, [64] if name == "Conv" else []])
+    error, file = raised(tasks.parse_model, deepcopy(given))
+    given["backbone"][:1] = [[-1, 1, "Conv", [64, 3, 2]] for _ in range(5)]
+    stock, _ = raised(inspect.unwrap(tasks.parse_model), given)
+    assert (type(error), str(error)) == (type(stock), str(stock))
+    assert "yolo_starnet" not in file
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "reason"),
+    [
+        ("starnet_s1", {"width": 1e9}, "width must be at most 8, found 1000000000.0"),
+        ("starnet_s1", {"width": 10**400}, "width must be at most 8, found 1000"),
+        ("starnet_s1", {"width": 2 * 16**4000}, "width|digits"),
+        ("starnet_s1", {"mlp_ratio": 2**63}, f"mlp_ratio must be at most 16, found {2**63}"),
+        ("starnet_s1", {"drop_path_rate": 10**400}, "drop_path_rate must be a number of at least 0 and below 1"),
+        ("starnet_s1", {"depth": "deep"}, "depth must be a number above 0, found 'deep'"),
+        ("starnet_fit", {"width": 8.01}, "width must be at most 8, found 8.01"),
+        ("starnet_fit", {"mlp_ratio": 17}, "mlp_ratio must be at most 16, found 17"),
+        ("starnet_fit", {"dims": [64, 64, 2**31, 64]}, r"dims\[2\] must be at most 4096, found 2147483648"),
+        ("starnet_fit", {"depths": [0, 10**9, 1, 1]}, r"depths\[1\] must be at most 64, found 1000000000"),
+        ("timm", {"model": "test_vit", "pyramid_channels": 2**40}, "pyramid_channels must be at most 4096"),
+        ("timm", {"model": "resnet18", "in_channels": 3}, "unknown option 'in_channels'"),
+        ("timm", {"in_channels": 3}, "unknown option 'in_channels'"),
+        ("timm", {"model": "resnet18", 1: 1}, "unknown option 1"),
+        ("starnet_s1", {"width": 1.0, "pretrained": "x" * 5000}, "pretrained: there is no file"),
+        ("starnet_s1", {"width": 1.0, "pretrained": "~nobody/x"}, "pretrained: there is no file"),
+        ("starnet_s1", {"width": 1.0, "pretrained": "\0"}, "pretrained: there is no file"),
+    ],
+)
+def test_an_option_that_no_network_can_have_is_refused_with_the_row(name: str, options: dict[Any, Any], reason: str):
+    with pytest.raises(BackboneError, match=rf"backbone row 0 \[.*of mine.yaml: .*({reason})"):
+        tasks.parse_model(model([-1, 1, name, options], scale="n"), 3, verbose=False)
+
+
+@pytest.mark.parametrize(("width", "ratio"), [(8, 1), (0.25, 16)])
+def test_the_largest_width_and_ratio_are_allowed(width: float, ratio: int):
+    assert expanded(model([-1, 1, "starnet_s050", {"width": width, "mlp_ratio": ratio}]))["backbone"][1][3][3] == ratio
+
+
+@pytest.mark.parametrize("section", ["backbone", "head"])
+@pytest.mark.parametrize("args", [[], [3], [3, 8], ["a", "b"], [3, 8, -1, 2**63], [[]]], ids=str)
+@pytest.mark.parametrize("name", ["StarStem", "StarStage", "FitStage", "ConvStage", "FeatureMaps", "Select"])
+def test_a_row_that_names_a_part_of_a_backbone_is_refused(name: str, args: list[Any], section: str):
+    given = model([-1, 1, "starnet_s1", []], scale="n")
+    given[section].insert(1, [-1, 1, name, args])
+    with pytest.raises(BackboneError, match=f"{section} row 1 .*'{name}' is a part of a backbone"):
+        tasks.parse_model(given, 3, verbose=False)
+
+
+def test_a_level_that_cannot_be_built_is_named_by_its_row():
+    with pytest.raises(BackboneError, match=r"backbone row 0 \[-1, 1, starnet_s1, .*TypeError: empty"):
+        tasks.parse_model(model([-1, 1, "starnet_s1", []], scale="n"), 2**63, verbose=False)

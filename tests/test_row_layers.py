@@ -252,3 +252,35 @@ def test_stock_rows_that_fail_end_in_the_error_of_ultralytics():
     with pytest.raises(TypeError) as error:
         build(text)
     assert not isinstance(error.value, LayerError)
+
+
+@pytest.mark.parametrize(
+    ("change", "row", "message"),
+    [
+        ({}, [-1, 10**400, "StarCSP", [64]], "too large"),
+        ({"scales": None}, [-1, 1, "StarCSP", [10**400]], "too large"),
+        ({"scales": {"n": [float("inf"), 0.25, 64]}}, [-1, 2, "StarCSP", [64]], "infinity"),
+        ({"scales": {"n": [0.5, float("nan"), 64]}}, [-1, 1, "StarCSP", [64]], "NaN"),
+        ({"scales": {"n": ["a", 0.25, 64]}}, [-1, 1, "StarCSP", [64]], "must be numbers, found .'a', 0.25, 64"),
+        ({"scales": None, "width_multiple": []}, [-1, 1, "StarCSP", [64]], r"must be numbers, found .1.0, \[\], inf"),
+        ({}, [["a", "b"], 1, "StarFuse", []], "TypeError"),
+        ({}, [99, 1, "StarCSP", [64]], "IndexError"),
+    ],
+    ids=lambda v: v if isinstance(v, str) else "",
+)
+def test_numbers_and_inputs_that_cannot_be_are_refused_with_the_row(
+    change: dict[str, Any], row: list[Any], message: str
+):
+    given = {**yaml.safe_load(stock("yolo11.yaml")), "scale": "n", **change}
+    given["backbone"][1] = row
+    with pytest.raises(LayerError, match=rf"(?s)backbone row 1 \[.*of the model: .*{message}"):
+        tasks.parse_model(given, 3, verbose=False)
+
+
+@pytest.mark.parametrize("row", [7, None, [], [-1, 1]], ids=str)
+def test_a_malformed_row_behind_a_layer_gets_the_error_of_the_stock_parser(row: Any):
+    given = {**yaml.safe_load(stock("yolo11.yaml")), "scale": "n"}
+    given["backbone"][1:3] = [[-1, 1, "StarCSP", [64]], row]
+    with pytest.raises((TypeError, ValueError), match="unpack") as error:
+        tasks.parse_model(given, 3, verbose=False)
+    assert not isinstance(error.value, LayerError)

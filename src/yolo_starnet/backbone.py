@@ -79,6 +79,11 @@ class Backbone:
         """Whether a row may give any other option too; `build` then refuses those that it does not know."""
         return any(p.kind is p.VAR_KEYWORD for p in self._parameters())
 
+    def takes(self, option: object) -> bool:
+        """Whether a row may give `option` beside `options`: any name but that of the image's channels."""
+        channels = next(iter(inspect.signature(self.options_of or self.build).parameters), None)
+        return self.takes_any and isinstance(option, str) and option != channels
+
     def _parameters(self) -> list[inspect.Parameter]:
         """The parameters that options are passed to, `**options` included."""
         if self.options_of is None:

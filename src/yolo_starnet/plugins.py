@@ -67,6 +67,11 @@ class Table(dict[str, Backbone]):
         self.modules: dict[str, type[nn.Module]] = {}
 
     @property
+    def parts(self) -> set[str]:
+        """The names of the classes that are layers of a backbone, and so in no row of a YAML."""
+        return self.modules.keys() - self.layers.keys()
+
+    @property
     def packages(self) -> set[str]:
         """The packages whose modules (`nn.Module`) a checkpoint may hold."""
         return {package for entry in self._entries for package in entry.all_packages}

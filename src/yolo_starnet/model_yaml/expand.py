@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from torch import nn
@@ -31,36 +31,45 @@ def backbone_row(model: Mapping[str, Any], backbones: Mapping[str, Backbone]) ->
         backbones: The registered backbones by name.
     """
     first: Any = next(iter(_rows(model, "backbone")), None)
-    name = _module_name(first)
+    name = module_name(first)
     return (
         BackboneRow(backbones[name], first[3]) if name is not None and name in backbones and len(first) == 4 else None
     )
 
 
 def expand(
-    model: Mapping[str, Any], in_channels: int, backbones: Mapping[str, Backbone], modules: Mapping[str, object]
+    model: Mapping[str, Any],
+    in_channels: int,
+    backbones: Mapping[str, Backbone],
+    modules: Mapping[str, object],
+    parts: Collection[str] = (),
 ) -> Mapping[str, Any]:
     """Replace the backbone row of a model by ordinary layer rows.
 
-    Malformed rows are kept for the stock parser, whose own error then appears.
+    Malformed rows, sections and scales are kept for the stock parser, whose own error then appears.
 
     Args:
         model: A model dict as `ultralytics.nn.tasks.yaml_model_load` returns it. It is left as it is.
         in_channels: Channels of the image.
         backbones: The registered backbones by name.
         modules: The modules that every other row may name, by name, beside `nn.…` and `torchvision.ops.…`.
+        parts: Those of `modules` that only an expanded row may name: the layers of backbones.
 
     Returns:
-        `model` itself where its first row is no backbone, else a copy whose first `LEVELS` rows are its levels.
+        `model` itself where its first row is no backbone or its scale is malformed, else a copy whose first `LEVELS`
+        rows are its levels.
 
     Raises:
         BackboneError: A row names an unknown module, or a backbone row cannot be expanded.
     """
-    _check_names(model, backbones, modules)
+    constants = scale_constants(model)
+    if constants is None:
+        return model
+    _check_names(model, backbones, modules, parts)
     row = backbone_row(model, backbones)
     if row is None:
         return model
-    layers = _build(model, row, in_channels)
+    layers = _build(model, row, in_channels, constants[1])
     _check_references(model, layers)
     levels = [[x.source, 1, x.module.__name__, list(x.args)] for x in layers]
     return {**model, "backbone": [*levels, *model["backbone"][1:]]}
@@ -91,7 +100,7 @@ def named_rows(model: Mapping[str, Any]) -> Iterator[tuple[str, int, str]]:
     """Section, index and module name of each row that is not malformed."""
     for section in ("backbone", "head"):
         for index, row in enumerate(_rows(model, section)):
-            name = _module_name(row)
+            name = module_name(row)
             if name is not None:
                 yield section, index, name
 
@@ -102,16 +111,26 @@ def _rows(model: Mapping[str, Any], section: str) -> Sequence[Any]:
     return rows if isinstance(rows, (list, tuple)) else ()
 
 
-def _module_name(row: Any) -> str | None:
+def module_name(row: Any) -> str | None:
     """The module that a row names, None where the row is malformed."""
     return row[2] if isinstance(row, (list, tuple)) and len(row) >= 3 and isinstance(row[2], str) else None
 
 
-def _check_names(model: Mapping[str, Any], backbones: Mapping[str, Backbone], modules: Mapping[str, object]) -> None:
-    """Refuse a row that names an unknown module, and a backbone that is not the first row."""
+def _check_names(
+    model: Mapping[str, Any],
+    backbones: Mapping[str, Backbone],
+    modules: Mapping[str, object],
+    parts: Collection[str],
+) -> None:
+    """Refuse a row that names an unknown module or a part of a backbone, and a backbone that is not the first row."""
     for section, index, name in named_rows(model):
         if name in backbones:
             _check_place(model, section, index)
+        elif name in parts:
+            raise BackboneError(
+                f"{where(model, section, index)}: '{name}' is a part of a backbone, which no row can name alone; name "
+                f"a backbone in the first row, such as {', '.join(list(backbones)[:3])}"
+            )
         elif name not in modules and not name.startswith(("nn.", "torchvision.ops.")):
             classes = [k for k, v in modules.items() if isinstance(v, type) and issubclass(v, nn.Module)]
             similar = nearest(name, [*backbones, *classes])
@@ -138,11 +157,11 @@ def _check_references(model: Mapping[str, Any], layers: Sequence[Layer]) -> None
     """Refuse a row that takes a level of the backbone that has no feature map."""
     places = [(s, i, row) for s in ("backbone", "head") for i, row in enumerate(_rows(model, s))][1:]
     for position, (section, index, row) in enumerate(places, LEVELS):
-        if _module_name(row) is None:
+        if module_name(row) is None:
             continue
         for source in row[0] if isinstance(row[0], (list, tuple)) else [row[0]]:
             level = position + source if isinstance(source, int) and source < 0 else source
-            if level in range(LEVELS) and not layers[level].channels:
+            if isinstance(level, int) and level in range(LEVELS) and not layers[level].channels:
                 maps = [f"{i} (P{i + 1}/{stride})" for i, stride in enumerate(STRIDES) if layers[i].channels]
                 raise BackboneError(
                     f"{where(model, section, index)}: there is no feature map of '{model['backbone'][0][2]}' at index "
@@ -150,10 +169,10 @@ def _check_references(model: Mapping[str, Any], layers: Sequence[Layer]) -> None
                 )
 
 
-def _build(model: Mapping[str, Any], row: BackboneRow, in_channels: int) -> list[Layer]:
-    """The layers of the backbone row."""
+def _build(model: Mapping[str, Any], row: BackboneRow, in_channels: int, width: float) -> list[Layer]:
+    """The layers of the backbone row, `width` being that of the model scale."""
     try:
-        layers = list(row.backbone.build(in_channels, **_options(model, row)))
+        layers = list(row.backbone.build(in_channels, **_options(row, width)))
         if len(layers) != LEVELS:
             raise ValueError(f"'{row.backbone.name}' built {len(layers)} layers, expected {LEVELS} (P1/2 to P5/32)")
     except ValueError as error:
@@ -161,8 +180,8 @@ def _build(model: Mapping[str, Any], row: BackboneRow, in_channels: int) -> list
     return layers
 
 
-def _options(model: Mapping[str, Any], row: BackboneRow) -> dict[str, Any]:
-    """The options that the backbone row gives, and `width` by the model scale where it gives none."""
+def _options(row: BackboneRow, width: float) -> dict[str, Any]:
+    """The options that the backbone row gives, and the `width` of the model scale where it gives none."""
     name, known = row.backbone.name, row.backbone.options
     if isinstance(row.args, Mapping):
         options = dict(row.args)
@@ -172,23 +191,35 @@ def _options(model: Mapping[str, Any], row: BackboneRow) -> dict[str, Any]:
         count = f"{len(row.args)} arguments" if isinstance(row.args, (list, tuple)) else repr(row.args)
         raise ValueError(f"args must be [], [depth, width] or {{option: value}}; found {count}")
     for option in options:
-        if option not in known and not row.backbone.takes_any:
+        if option not in known and not row.backbone.takes(option):
             raise ValueError(f"unknown option {option!r}; '{name}' takes {', '.join(known) or 'none'}")
     for option in row.backbone.required:
         if option not in {"width", *options}:
             raise ValueError(f"option {option!r} is missing; '{name}' takes {', '.join(known)}")
-    return {"width": scale_constants(model)[1], **options} if "width" in known else options
+    return {"width": width, **options} if "width" in known else options
 
 
-def scale_constants(model: Mapping[str, Any]) -> Sequence[float]:
-    """Depth, width and `max_channels` of a model dict at its scale, as Ultralytics' parser reads them."""
+def scale_constants(model: Mapping[str, Any]) -> tuple[float, float, float] | None:
+    """Depth, width and `max_channels` of a model dict at its scale, as Ultralytics' parser reads them.
+
+    None where they are malformed. The parser reads them before any row and raises its own error.
+    """
+    if not isinstance(model, Mapping):
+        return None
     scales = model.get("scales")
     if not scales:
         return model.get("depth_multiple", 1.0), model.get("width_multiple", 1.0), math.inf
-    return scales[model.get("scale") or next(iter(scales))]
+    try:
+        depth, width, max_channels = scales[model.get("scale") or next(iter(scales))]
+    except Exception:  # a YAML can hold anything here
+        return None
+    return depth, width, max_channels
 
 
 def where(model: Mapping[str, Any], section: str, index: int) -> str:
     """The row and the file that an error is about."""
-    row = str(model[section][index]).replace("'", "")
+    try:
+        row = str(model[section][index]).replace("'", "")
+    except ValueError:  # Python prints no number of more than 4300 digits
+        row = "[…]"
     return f"{section} row {index} {row} of {model.get('yaml_file') or 'the model'}"

@@ -26,35 +26,41 @@ def scale_rows(model: Mapping[str, Any], known: Mapping[str, RowLayer]) -> Mappi
         known: The registered layers by name.
 
     Returns:
-        `model` itself where no row names a registered layer, else a copy in which those rows are new lists.
+        `model` itself where no row names a registered layer or its scale is malformed, else a copy in which those rows
+        are new lists.
 
     Raises:
         LayerError: A row gives a layer what it does not take.
     """
+    constants = scale_constants(model)
+    if constants is None:
+        return model
     scaled: dict[str, Any] = {}
     for section, index, name in named_rows(model):
         if name in known:
             rows = scaled.setdefault(section, list(model[section]))
             try:
-                rows[index] = scale(model[section][index], known[name], model)
-            except ValueError as error:
+                rows[index] = scale(model[section][index], known[name], constants, model.get("nc"))
+            except (ValueError, OverflowError) as error:
                 raise LayerError(f"{where(model, section, index)}: {error}") from error
     return {**model, **scaled} if scaled else model
 
 
-def scale(row: Sequence[Any], layer: RowLayer, model: Mapping[str, Any]) -> list[Any]:
+def scale(row: Sequence[Any], layer: RowLayer, constants: Sequence[float], nc: object = None) -> list[Any]:
     """The row that the parser gets: its channels follow width, its repeats depth, as `parse_model` does it.
 
     Args:
         row: `[from, repeats, NAME, args]`. It is left as it is.
         layer: The layer that `NAME` stands for.
-        model: The model dict that holds the row, with its scale.
+        constants: Depth, width and `max_channels` of the model's scale.
+        nc: The number of classes, which is not scaled.
 
     Returns:
         A new row with new arguments.
 
     Raises:
-        ValueError: The row cannot be what the layer takes.
+        ValueError: The row cannot be what the layer takes, or the scale is not three numbers.
+        OverflowError: A number of the row or of the scale is too large to scale.
     """
     if len(row) != 4:
         raise ValueError(f"found {len(row)} items, expected [from, repeats, module, args]")
@@ -64,12 +70,14 @@ def scale(row: Sequence[Any], layer: RowLayer, model: Mapping[str, Any]) -> list
     if not isinstance(repeats, int) or isinstance(repeats, bool) or repeats < 1:
         raise ValueError(f"repeats must be a whole number from 1 up, found {repeats!r}")
     layer.check_inputs(source)
-    depth, width, max_channels = scale_constants(model)
+    if not all(isinstance(constant, (int, float)) for constant in constants):
+        raise ValueError(f"depth, width and max_channels of the model must be numbers, found {list(constants)}")
+    depth, width, max_channels = constants
     args = list(args)
     if layer.scaled and args:
         if not isinstance(args[0], int) or isinstance(args[0], bool) or args[0] < 1:
             raise ValueError(f"the first argument must be a number of output channels, found {args[0]!r}")
-        if args[0] != model.get("nc"):  # stock rows do not scale a number of classes
+        if args[0] != nc:  # stock rows do not scale a number of classes
             args[0] = math.ceil(min(args[0], max_channels) * width / 8) * 8
     if layer.repeats == "argument":
         args.insert(1 if layer.scaled and args else 0, max(round(repeats * depth), 1) if repeats > 1 else repeats)

@@ -12,10 +12,14 @@ import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
+from .options import check_at_most
+
 STRIDES = (14, 16)
 """Strides, which are patch sizes, of the transformers that a pyramid can be built on, in pixels of their image."""
 CHANNELS = 256
 """Channels of each level by default, as in ViTDet."""
+MOST_CHANNELS = 4096
+"""The most channels that a level may have."""
 
 
 class FeaturePyramid(nn.Module):
@@ -56,6 +60,7 @@ class FeaturePyramid(nn.Module):
             )
         if isinstance(channels, bool) or not isinstance(channels, int) or channels < 1:
             raise ValueError(f"pyramid_channels must be a positive whole number, found {channels!r}")
+        check_at_most("pyramid_channels", channels, MOST_CHANNELS)
         self.name = vit.name
         self.width_list = [channels] * 3
         self.patch = stride

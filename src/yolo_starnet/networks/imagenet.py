@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -28,10 +29,11 @@ def overlay(pretrained: object) -> dict[str, str] | None:
         return None
     if not isinstance(pretrained, (str, Path)):
         raise ValueError(f"pretrained must be true, false or the path of a file, found {pretrained!r}")
-    file = Path(pretrained).expanduser()
-    if not file.is_file():
-        raise ValueError(f"pretrained: there is no file '{file.absolute()}'; give the path of a file with weights")
-    return {"file": str(file)}
+    file = os.path.expanduser(pretrained)
+    if not os.path.isfile(file):  # unlike pathlib's, false for a path that is too long or not possible
+        absolute = Path(file).absolute()
+        raise ValueError(f"pretrained: there is no file '{absolute}'; give the path of a file with weights")
+    return {"file": file}
 
 
 def source(pretrained: object) -> str:

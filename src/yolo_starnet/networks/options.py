@@ -7,6 +7,11 @@ from collections.abc import Sequence
 from itertools import accumulate
 from typing import TypeGuard
 
+MOST_WIDTH = 8
+"""The largest width, over five times that of scale x. A larger one is a slip, and its weights fit no memory."""
+MOST_RATIO = 16
+"""The largest `mlp_ratio`; the published networks have 3 and 4."""
+
 
 def check_common(width: object, drop_path_rate: object, mlp_ratio: object) -> None:
     """Check the three options that every StarNet has.
@@ -14,16 +19,23 @@ def check_common(width: object, drop_path_rate: object, mlp_ratio: object) -> No
     Raises:
         ValueError: An option is not a number or out of range.
     """
-    check_positive("width", width)
+    check_positive("width", width, MOST_WIDTH)
     if not _is_number(drop_path_rate) or not 0 <= drop_path_rate < 1:
         raise ValueError(f"drop_path_rate must be a number of at least 0 and below 1, found {drop_path_rate!r}")
-    whole("mlp_ratio", mlp_ratio, 1)
+    check_at_most("mlp_ratio", whole("mlp_ratio", mlp_ratio, 1), MOST_RATIO)
 
 
-def check_positive(option: str, value: object) -> None:
-    """Raise `ValueError` unless the value of an option is a number above 0."""
+def check_positive(option: str, value: object, most: float = math.inf) -> None:
+    """Raise `ValueError` unless the value of an option is a number above 0 and not above `most`."""
     if not _is_number(value) or value <= 0:
         raise ValueError(f"{option} must be a number above 0, found {value!r}")
+    check_at_most(option, value, most)
+
+
+def check_at_most(option: str, value: float, most: float) -> None:
+    """Raise `ValueError` if the value of an option is above `most`."""
+    if value > most:
+        raise ValueError(f"{option} must be at most {most}, found {value!r}")
 
 
 def whole(option: str, value: object, least: int, most: float = math.inf) -> int:
@@ -34,11 +46,14 @@ def whole(option: str, value: object, least: int, most: float = math.inf) -> int
     return int(value)
 
 
-def whole_per_stage(option: str, values: object, least: int) -> list[int]:
-    """The values of an option, one whole number from `least` up for each of the four stages; else `ValueError`."""
+def whole_per_stage(option: str, values: object, least: int, most: int) -> list[int]:
+    """The values of an option, a whole number from `least` to `most` for each of the four stages; else `ValueError`."""
     if not isinstance(values, Sequence) or len(values) != 4:
         raise ValueError(f"{option} must be four whole numbers, for P2 to P5, found {values!r}")
-    return [whole(f"{option}[{i}]", value, least) for i, value in enumerate(values)]
+    numbers = [whole(f"{option}[{i}]", value, least) for i, value in enumerate(values)]
+    for i, number in enumerate(numbers):
+        check_at_most(f"{option}[{i}]", number, most)
+    return numbers
 
 
 def drop_path_rates(last: float, depths: Sequence[int]) -> list[list[float]]:
@@ -67,4 +82,4 @@ def make_divisible(value: int, divisor: int = 8) -> int:
 
 
 def _is_number(value: object) -> TypeGuard[float]:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and -math.inf < value < math.inf

@@ -44,6 +44,10 @@ DIMS = (64, 64, 128, 192)
 """Channels at P2 to P5 at the base width."""
 MAX_CHANNELS = 448
 """The most channels of a level up to a width of 1.0, that of scale l; in proportion to the width beyond it."""
+MOST_DIM = 4096
+"""The most channels that `dims` may give a level."""
+MOST_DEPTH = 64
+"""The most blocks that `depths` may give a level."""
 DEPTHS = (0, 1, 1, 1)
 """Blocks at P2 to P5."""
 MLP_RATIO = 2
@@ -124,10 +128,10 @@ def levels(
 
     Args:
         in_channels: Channels of the image.
-        width: Factor on the channels, 0.25 at scale n; no level has more than 448 * max(width, 1).
-        dims: Channels at P2 to P5, in place of those by width; `width` still decides the stem's.
-        depths: Blocks at P2 to P5.
-        mlp_ratio: Branch channels of a star block, in multiples of the block's.
+        width: Factor on the channels, 0.25 at scale n, at most 8; no level has more than 448 * max(width, 1).
+        dims: Channels at P2 to P5, at most 4096 each, in place of those by width; `width` still decides the stem's.
+        depths: Blocks at P2 to P5, at most 64 each.
+        mlp_ratio: Branch channels of a star block, in multiples of the block's, at most 16.
         drop_path_rate: Rate of dropping the last star block; the rates rise linearly from 0 at the first.
         first_star_level: The first level with star blocks, 2 to 5; 6 is a network without.
 
@@ -141,8 +145,8 @@ def levels(
     first_star_stage = whole("first_star_level", first_star_level, 2, 6) - 2
     stem, *scaled = (make_divisible(int(c * width / BASE_WIDTH)) for c in (STEM, *DIMS))
     most = int(MAX_CHANNELS * max(width, 1))
-    channels = [stem, *whole_per_stage("dims", [min(c, most) for c in scaled] if dims is None else dims, 1)]
-    blocks = whole_per_stage("depths", depths, 0)
+    channels = [stem, *whole_per_stage("dims", [min(c, most) for c in scaled] if dims is None else dims, 1, MOST_DIM)]
+    blocks = whole_per_stage("depths", depths, 0, MOST_DEPTH)
     rates = drop_path_rates(drop_path_rate, [0] * first_star_stage + blocks[first_star_stage:])
     layers = [Layer(FitStem, (in_channels, stem))]
     for stage, (c1, c2) in enumerate(pairwise(channels)):

@@ -13,7 +13,7 @@ import re
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import FunctionType, ModuleType, SimpleNamespace, TracebackType
 from typing import Any
@@ -29,7 +29,7 @@ from ultralytics.utils import LOGGER, dist
 
 from .. import plugins
 from ..demo import datasets
-from ..errors import LayerError, brief
+from ..errors import BackboneError, LayerError, brief
 from ..feature_maps import FeatureMaps
 from ..model_yaml import expand, names, row_layers
 from . import checkpoints, recompile, transfer
@@ -107,11 +107,11 @@ def _patch_parse_model() -> list[Undo]:
     @functools.wraps(original)
     def parse_model(d: Any, ch: int, *args: Any, **kwargs: Any) -> Any:
         table = _registered()
-        expanded = expand.expand(row_layers.scale_rows(d, table.layers), ch, table, vars(tasks))
+        expanded = expand.expand(row_layers.scale_rows(d, table.layers), ch, table, vars(tasks), table.parts)
         try:
             layers, save = parse(expanded, ch, *args, **kwargs)
         except Exception as error:
-            _name_row(error, parse, lambda: row_layers.places(d, expanded))
+            _name_row(error, parse, d, expanded)
             raise
         chosen = row_layers.named(expanded, table.layers)
         for index, layer in chosen.items():
@@ -326,11 +326,24 @@ def _locals_in(error: Exception, function: FunctionType) -> dict[str, Any]:
     return dict(frame.tb_frame.f_locals) if frame else {}
 
 
-def _name_row(error: Exception, parse: FunctionType, places: Callable[[], list[str]]) -> None:
-    """Raise `LayerError`, with the row, if the parser failed at a row that names a registered layer."""
-    local = _locals_in(error, parse)
-    if plugins.table().layer_of(local.get("m")):
-        raise LayerError(f"{places()[local['i']]}: {brief(error)}") from error
+def _name_row(error: Exception, parse: FunctionType, model: Mapping[str, Any], built: Mapping[str, Any]) -> None:
+    """Raise `LayerError` or `BackboneError`, with the row, if the parser failed at one of a registered class.
+
+    Args:
+        error: What the parser raised.
+        parse: The parser.
+        model: The model dict that the user gave.
+        built: The one that the parser got.
+    """
+    index = _locals_in(error, parse).get("i")
+    if index is None:
+        return  # before the first row
+    # The parser's own variable may still hold the class of the row before, where this row is malformed.
+    name = expand.module_name([*built["backbone"], *built["head"]][index])
+    table = plugins.table()
+    kind = LayerError if name in table.layers else BackboneError if name in table.modules else None
+    if kind:
+        raise kind(f"{row_layers.places(model, built)[index]}: {brief(error)}") from error
 
 
 def _explain(error: Exception, loop: FunctionType, model: nn.Module, image: Any) -> None:

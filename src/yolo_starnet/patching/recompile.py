@@ -15,7 +15,8 @@ from ..errors import UnsupportedUltralyticsError
 
 FALLBACK = "c2 = ch[f]"
 """The one branch of the parser, in every release so far, for a class that it does not know."""
-
+QUESTION = "ch[f] if (c2 := _out_channels(m, args, f, n, ch)) is None else c2"
+"""What takes the place of its value. The lookup stays in the parser, so a wrong `from` fails there as ever."""
 
 Answer = Callable[[type[nn.Module], list[Any], Any, int, list[int]], int | None]
 """From a row's class, arguments, `from`, repeats and the channels of all rows before it to its output channels."""
@@ -34,11 +35,6 @@ def ask_for_channels(parse_model: FunctionType, answer: Answer) -> FunctionType:
     Raises:
         UnsupportedUltralyticsError: The source cannot be read, or has not exactly one fallback.
     """
-
-    def out_channels(module: Any, args: list[Any], source: Any, repeats: int, channels: list[int]) -> int:
-        answered = answer(module, args, source, repeats, channels)
-        return channels[source] if answered is None else answered
-
     function, first_line = _syntax_tree(parse_model)
     fallback = _fallback(function)
     names = {*parse_model.__code__.co_varnames, *parse_model.__code__.co_cellvars}
@@ -46,12 +42,12 @@ def ask_for_channels(parse_model: FunctionType, answer: Answer) -> FunctionType:
         raise unsupported(
             "parse_model does not hold a row in 'f', 'n', 'm' and 'args', its index in 'i', the channels in 'ch'"
         )
-    question = ast.parse("_out_channels(m, args, f, n, ch)", mode="eval").body
+    question = ast.parse(QUESTION, mode="eval").body
     for node in ast.walk(question):
         ast.copy_location(node, fallback.value)
     fallback.value = question
     ast.increment_lineno(function, first_line - 1)
-    return _bind(function, parse_model, out_channels)
+    return _bind(function, parse_model, answer)
 
 
 def _syntax_tree(function: FunctionType) -> tuple[ast.stmt, int]:
@@ -75,7 +71,7 @@ def _fallback(function: ast.stmt) -> ast.Assign:
     return branches[0]
 
 
-def _bind(function: ast.stmt, original: FunctionType, out_channels: Callable[..., int]) -> FunctionType:
+def _bind(function: ast.stmt, original: FunctionType, out_channels: Callable[..., int | None]) -> FunctionType:
     """Compile a changed function. A closure holds `out_channels`, so Ultralytics' globals stay as they are."""
     tree = ast.parse(f"def bind(_out_channels):\n    pass\n    return {original.__name__}")
     tree.body[0].body[0] = function  # type: ignore[attr-defined]  # body[0] is the def above
