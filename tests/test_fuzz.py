@@ -136,6 +136,7 @@ def test_the_base_of_all_mutations_builds_and_runs():
 @cases(0.7)
 @given(fuzzing.models())
 @example({**fuzzing.BASE, "backbone": [[1, -7, "nn.Identity", []], *fuzzing.BASE["backbone"]]})  # IndexError of ours
+@example({**fuzzing.BASE, "nc": -7, "backbone": [fuzzing.BASE["backbone"][0], [-1, 2, "StarCSP", []]]})  # 1 channel
 def test_a_mutated_model_builds_and_runs_or_ends_in_an_error_of_ours_or_that_of_ultralytics(model: dict[str, Any]):
     check(ends(lambda: build_and_run(model)), lambda: in_stock(model))
 

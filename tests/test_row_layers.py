@@ -199,6 +199,9 @@ def test_building_leaves_modes_and_random_numbers_alone():
             "the first argument must be a number of output channels, found 'many'",
             id="channels a word",
         ),
+        pytest.param(
+            "[-1, 3, Count, []]", "must be a number of output channels, found None", id="repeats, no channels"
+        ),
         pytest.param("[-1, 1, Wavelet, []]", "out_channels.256. failed: TypeError.*c2", id="channels missing"),
         pytest.param(
             "[-1, 1, Wavelet, [1024, 5, 6]]",

@@ -74,15 +74,20 @@ def scale(row: Sequence[Any], layer: RowLayer, constants: Sequence[float], nc: o
         raise ValueError(f"depth, width and max_channels of the model must be numbers, found {list(constants)}")
     depth, width, max_channels = constants
     args = list(args)
-    if layer.scaled and args:
-        if not isinstance(args[0], int) or isinstance(args[0], bool) or args[0] < 1:
-            raise ValueError(f"the first argument must be a number of output channels, found {args[0]!r}")
-        if args[0] != nc:  # stock rows do not scale a number of classes
-            args[0] = math.ceil(min(args[0], max_channels) * width / 8) * 8
+    if layer.scaled and (args or layer.repeats == "argument"):
+        args[:1] = [_output_channels(args, width, max_channels, nc)]
     if layer.repeats == "argument":
-        args.insert(1 if layer.scaled and args else 0, max(round(repeats * depth), 1) if repeats > 1 else repeats)
+        args.insert(1 if layer.scaled else 0, max(round(repeats * depth), 1) if repeats > 1 else repeats)
         repeats = 1
     return [source, repeats, name, args]
+
+
+def _output_channels(args: Sequence[Any], width: float, max_channels: float, nc: object) -> int:
+    """The first argument of a row, its output channels, scaled unless it is the number of classes, as in stock rows."""
+    channels = args[0] if args else None
+    if not isinstance(channels, int) or isinstance(channels, bool) or channels < 1:
+        raise ValueError(f"the first argument must be a number of output channels, found {channels!r}")
+    return channels if channels == nc else math.ceil(min(channels, max_channels) * width / 8) * 8
 
 
 def named(built: Mapping[str, Any], known: Mapping[str, RowLayer]) -> dict[int, RowLayer]:

@@ -192,8 +192,7 @@ def levels(
         variant: Its channels, blocks and branch width.
         in_channels: Channels of the image.
         depth: Accepted and without effect, as in the reference code.
-        width: Factor on all channels, which are rounded to multiples of 8; 1.0 is the published network, not rounded;
-            at most 8.
+        width: Factor on all channels, rounded to multiples of 8, at most 8; 1.0 is the published network, not rounded.
         mlp_ratio: Branch channels of a star block, in multiples of the block's; the variant's unless given; at most 16.
         drop_path_rate: Rate of dropping the last block; the rates rise linearly from 0 at the first.
         pretrained: Whether the layers will get ImageNet weights, or the path of a file with them.
