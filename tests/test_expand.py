@@ -6,11 +6,14 @@ from typing import Any
 
 import pytest
 import yaml
+from torch import nn
 from ultralytics.nn import tasks
 
 import yolo_starnet
 from conftest import REFERENCE
+from yolo_starnet import Backbone, Layer
 from yolo_starnet.errors import BackboneError, YOLOStarNetError
+from yolo_starnet.feature_maps import Built, FeatureMaps, Select
 from yolo_starnet.model_yaml.expand import expand
 
 NAN, INF = float("nan"), float("inf")
@@ -245,3 +248,51 @@ def test_a_row_that_names_a_part_of_a_backbone_is_refused(name: str, args: list[
 def test_a_level_that_cannot_be_built_is_named_by_its_row():
     with pytest.raises(BackboneError, match=r"backbone row 0 \[-1, 1, starnet_s1, .*TypeError: empty"):
         tasks.parse_model(model([-1, 1, "starnet_s1", []], scale="n"), 2**63, verbose=False)
+
+
+def from_p3(in_channels: int, **options: Any) -> list[Layer]:
+    """Levels without a feature map at P1 and P2."""
+    selected = [Layer(Select, args, 0) for args in [(None, 0), (0, 8), (1, 16), (2, 32)]]
+    return [Layer(FeatureMaps, (Built(nn.Identity()),)), *selected]
+
+
+def with_rows(*rows: Any) -> dict[str, Any]:
+    """A model on `from_p3` with these rows at the indices from 5 on, the last of them in the head."""
+    return {"yaml_file": "mine.yaml", "backbone": [[-1, 1, "net", []], *rows[:-1]], "head": [rows[-1]]}
+
+
+CONV = [-1, 1, "Conv", [8]]
+
+
+@pytest.mark.parametrize(
+    ("rows", "place", "level"),
+    [
+        ([[0, 1, "Conv", [8]], CONV], "backbone row 1 [0, 1, Conv, [8]]", 0),
+        ([[-4, 1, "Conv", [8]], CONV], "backbone row 1 [-4, 1, Conv, [8]]", 1),
+        ([CONV, [-5, 1, "Conv", [8]]], "head row 0 [-5, 1, Conv, [8]]", 1),
+        ([None, [], CONV, [[-1, -8], 1, "Concat", [1]]], "head row 0 [[-1, -8], 1, Concat, [1]]", 0),
+        ([[(4, 1), 1, "Concat", [1]], CONV], "backbone row 1 [(4, 1), 1, Concat, [1]]", 1),
+    ],
+    ids=["index", "relative", "relative in the head", "behind malformed rows", "tuple"],
+)
+def test_a_row_that_takes_a_level_without_a_feature_map_is_refused(rows: list[Any], place: str, level: int):
+    backbones = {"net": Backbone("net", from_p3, (FeatureMaps, Select))}
+    with pytest.raises(BackboneError) as error:
+        expand(with_rows(*rows), 3, backbones, vars(tasks))
+    problem = f"there is no feature map of 'net' at index {level}; take 2 (P3/8), 3 (P4/16), 4 (P5/32)"
+    assert str(error.value) == f"{place} of mine.yaml: {problem}"
+
+
+def test_a_row_may_take_every_level_that_has_a_feature_map():
+    backbones = {"net": Backbone("net", from_p3, (FeatureMaps, Select))}
+    rows = [[-1, 1, "Conv", [8]], [-3, 1, "Conv", [8]], [2, 1, "Conv", [8]], [[4, -5, 5], 1, "Concat", [1]]]
+    given = with_rows(*rows)
+    levels = expand(given, 3, backbones, vars(tasks))["backbone"][:5]
+    assert [row[:3] for row in levels] == [[-1, 1, "FeatureMaps"]] + [[0, 1, "Select"]] * 4
+
+
+@pytest.mark.parametrize("count", [4, 6])
+def test_a_backbone_that_has_not_five_levels_is_refused(count: int):
+    backbones = {"net": Backbone("net", lambda c: (from_p3(c) * 2)[:count], (FeatureMaps, Select))}
+    with pytest.raises(BackboneError, match=rf"'net' built {count} layers, expected 5 \(P1/2 to P5/32\)"):
+        expand(with_rows(CONV), 3, backbones, vars(tasks))
