@@ -85,7 +85,7 @@ def test_a_model_without_a_backbone_row_is_returned_as_it_is():
         ([-1, 1, "starnet_s1"], "found 3 items"),
         ([0, 1, "starnet_s1", []], "'from' must be -1, the image; found 0"),
         ([[-1], 1, "starnet_s1", []], "'from' must be -1"),
-        ([-1, 2, "starnet_s1", []], "repeats must be 1"),
+        ([-1, 2, "starnet_s1", []], "repeats must be 1, a backbone cannot be stacked; found 2$"),
     ],
     ids=lambda v: str(v)[:50] if isinstance(v, list) else "",
 )
@@ -296,3 +296,49 @@ def test_a_backbone_that_has_not_five_levels_is_refused(count: int):
     backbones = {"net": Backbone("net", lambda c: (from_p3(c) * 2)[:count], (FeatureMaps, Select))}
     with pytest.raises(BackboneError, match=rf"'net' built {count} layers, expected 5 \(P1/2 to P5/32\)"):
         expand(with_rows(CONV), 3, backbones, vars(tasks))
+
+
+def given_options(build: Any, options: dict[Any, Any]) -> dict[str, Any]:
+    """The options that a backbone gets for a row, at scale n of the reference, whose width is 0.25."""
+    got: dict[str, Any] = {}
+
+    def keep(in_channels: int, **given: Any) -> list[Layer]:
+        got.update(given)
+        return from_p3(in_channels)
+
+    backbone = Backbone("net", keep, (FeatureMaps, Select), options_of=build)
+    expand(model([-1, 1, "net", options], scale="n", head=[]), 3, {"net": backbone}, vars(tasks))
+    return got
+
+
+def fixed(in_channels: int, width: float, size: int) -> None:
+    """Two options without defaults."""
+
+
+def open_to_any(in_channels: int, width: float = 1.0, **more: Any) -> None:
+    """Any option."""
+
+
+def test_a_required_width_follows_the_scale_and_other_options_are_passed_on():
+    assert given_options(fixed, {"size": 3}) == {"width": 0.25, "size": 3}
+    assert given_options(open_to_any, {"colour": 1, "width": 0.5}) == {"width": 0.5, "colour": 1}
+
+
+@pytest.mark.parametrize(
+    ("build", "options", "reason"),
+    [
+        (fixed, {"width": 1}, "option 'size' is missing; 'net' takes width, size"),
+        (fixed, {"size": 3, "more": 1}, "unknown option 'more'; 'net' takes width, size"),
+        (open_to_any, {"in_channels": 3}, "unknown option 'in_channels'; 'net' takes width"),
+        (open_to_any, {7: 3}, "unknown option 7; 'net' takes width"),
+        (lambda in_channels: None, {"size": 3}, "unknown option 'size'; 'net' takes none"),
+    ],
+    ids=["missing", "unknown", "the image's channels", "no word", "no options"],
+)
+def test_an_option_that_a_backbone_does_not_take_or_lacks_is_named(build: Any, options: dict[Any, Any], reason: str):
+    backbone = Backbone(
+        "net", lambda in_channels, **given: from_p3(in_channels), (FeatureMaps, Select), options_of=build
+    )
+    with pytest.raises(BackboneError) as error:
+        expand(model([-1, 1, "net", options], scale="n"), 3, {"net": backbone}, vars(tasks))
+    assert str(error.value).endswith(f"of mine.yaml: {reason}")

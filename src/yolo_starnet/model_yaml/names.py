@@ -111,7 +111,7 @@ def file_of(config: ConfigName, backbones: Collection[str]) -> Path:
 
 def split(name: str, backbones: Collection[str]) -> ConfigName | None:
     """Split a config name into the stock name and the backbone, None where it holds no backbone."""
-    match = re.fullmatch(r"([^/\\]+)\.ya?ml", name)
+    match = re.fullmatch(r"([^/\\\0]+)\.ya?ml", name)  # no file name has a null byte
     words = match[1].split("-") if match else []
     for index, word in enumerate(words):
         if index and (word.startswith(("starnet", "timm_")) or word in backbones):
