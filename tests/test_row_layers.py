@@ -13,7 +13,7 @@ from ultralytics import YOLO
 from ultralytics.nn import tasks
 
 import yolo_starnet
-from yolo_starnet import RowLayer, plugins
+from yolo_starnet import Backbone, RowLayer, plugins
 from yolo_starnet.errors import BackboneError, LayerError
 from yolo_starnet.model_yaml import names
 
@@ -287,3 +287,13 @@ def test_a_malformed_row_behind_a_layer_gets_the_error_of_the_stock_parser(row: 
     with pytest.raises((TypeError, ValueError), match="unpack") as error:
         tasks.parse_model(given, 3, verbose=False)
     assert not isinstance(error.value, LayerError)
+
+
+def test_a_layer_inside_of_a_backbone_may_be_in_a_row_only_if_it_is_registered_too(plugin_table: plugins.Table):
+    class Inside(Same):
+        pass
+
+    plugin_table.add([Backbone("net", lambda in_channels: [], (Inside, Same))])
+    assert build(with_row("[-1, 1, Same, []]"))
+    with pytest.raises(BackboneError, match=r"backbone row 9 .*'Inside' is a part of a backbone"):
+        build(with_row("[-1, 1, Inside, []]"))
