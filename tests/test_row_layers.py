@@ -297,3 +297,18 @@ def test_a_layer_inside_of_a_backbone_may_be_in_a_row_only_if_it_is_registered_t
     assert build(with_row("[-1, 1, Same, []]"))
     with pytest.raises(BackboneError, match=r"backbone row 9 .*'Inside' is a part of a backbone"):
         build(with_row("[-1, 1, Inside, []]"))
+
+
+def parsed(*rows: list[Any]) -> nn.Sequential:
+    """The layers that the parser builds of these rows, before a model runs them."""
+    given = {**yaml.safe_load(stock("yolo11.yaml")), "scale": "n", "backbone": [*rows], "head": []}
+    return tasks.parse_model(given, 3, verbose=False)[0]
+
+
+def test_the_check_leaves_every_module_in_training_mode():
+    layers = parsed([-1, 1, "Conv", [64, 3, 2]], [-1, 2, "Same", []])
+    assert all(module.training is True for module in layers.modules())
+
+
+def test_a_stock_row_that_fails_on_the_trial_image_is_left_to_ultralytics():
+    assert len(parsed([-1, 1, "nn.Conv2d", [7, 7, 1]], [-1, 1, "Same", []])) == 2
