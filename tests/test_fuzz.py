@@ -8,7 +8,7 @@ import inspect
 import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ import fuzzing
 import yolo_starnet
 from yolo_starnet import cli, plugins
 from yolo_starnet.errors import YOLOStarNetError
+from yolo_starnet.model_yaml import expand
 
 CASES = int(os.environ.get("YOLO_STARNET_FUZZ", "200"))
 PACKAGE = str(Path(yolo_starnet.__file__).parent)
@@ -110,7 +111,7 @@ def build_and_run(model: dict[str, Any]) -> None:
 
 
 def with_stock_rows(model: dict[str, Any]) -> dict[str, Any]:
-    """The model with five strided convolutions in place of its backbone row, and a stock row in place of a layer."""
+    """The model with stock levels of as many channels in place of its backbone row, and a stock row for each layer."""
     model = deepcopy(model)
     for section in ("backbone", "head"):
         rows = model.get(section)
@@ -118,8 +119,11 @@ def with_stock_rows(model: dict[str, Any]) -> dict[str, Any]:
             if isinstance(row, list) and len(row) == 4 and row[2] in ("StarCSP", "StarFuse"):
                 row[2:] = ["C2f", row[3]] if row[2] == "StarCSP" else ["Concat", [1]]
     first = next(iter(model["backbone"]), None) if isinstance(model.get("backbone"), list) else None
-    if isinstance(first, list) and len(first) == 4 and isinstance(first[2], str) and first[2] in plugins.table():
-        model["backbone"][:1] = [[-1, 1, "Conv", [16, 3, 2]] for _ in range(5)]
+    readable = expand.scale_constants(model) is not None  # else the parser fails before it reads a row
+    if readable and expand.module_name(first) in plugins.table() and len(first) == 4:
+        with suppress(YOLOStarNetError):
+            levels = expand.expand(model, 3, plugins.table(), vars(tasks))["backbone"][:5]
+            model["backbone"][:1] = [[-1, 1, "ResNetLayer", [a, b // 4, 2, False, 1]] for *_, (a, b, *_) in levels]
     return model
 
 
@@ -137,6 +141,9 @@ def test_the_base_of_all_mutations_builds_and_runs():
 @given(fuzzing.models())
 @example({**fuzzing.BASE, "backbone": [[1, -7, "nn.Identity", []], *fuzzing.BASE["backbone"]]})  # IndexError of ours
 @example({**fuzzing.BASE, "nc": -7, "backbone": [fuzzing.BASE["backbone"][0], [-1, 2, "StarCSP", []]]})  # 1 channel
+@example(
+    {**fuzzing.BASE, "backbone": [fuzzing.BASE["backbone"][0], [-1, 3, "SPPF", [32, 5]], [-1, 1, "StarCSP", [32]]]}
+)
 def test_a_mutated_model_builds_and_runs_or_ends_in_an_error_of_ours_or_that_of_ultralytics(model: dict[str, Any]):
     check(ends(lambda: build_and_run(model)), lambda: in_stock(model))
 
