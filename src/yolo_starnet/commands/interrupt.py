@@ -72,7 +72,9 @@ def _next_step(interrupt: BaseException) -> str:
         return ""
     if not _can_be_resumed(trainer.last):
         return f"There is no checkpoint to resume from in {trainer.wdir}"
-    return f"Resume this training with: yolo-starnet train resume {shlex.quote(f'model={trainer.last}')}"
+    transplant = hasattr(getattr(trainer.model, "module", trainer.model), "transplant")
+    command, key = ("transplant", "resume") if transplant else ("train resume", "model")
+    return f"Resume this training with: yolo-starnet {command} {shlex.quote(f'{key}={trainer.last}')}"
 
 
 def _trainer(interrupt: BaseException) -> BaseTrainer | None:
