@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+import ultralytics
 from ultralytics import YOLO, cfg
 from ultralytics.utils import LOGGER
 
+from . import plugins
 from .commands import interrupt, table
 from .demo import datasets
 from .errors import YOLOStarNetError, nearest
@@ -22,6 +24,8 @@ from .tasks import TASKS
 MODELS = {name: task.model for name, task in TASKS.items()}
 """The model that is trained for each task by default."""
 DEFAULT_MODEL = MODELS["detect"]
+ADVICE = "optimizer=MuSGD lr0=0.01 momentum=0.9 warmup_bias_lr=0"
+"""What `optimizer=auto` itself chooses for trainings of more than 10,000 steps."""
 EXAMPLES = {
     "train": f"{DEFAULT_MODEL} on built-in data, offline",
     "segment train": f"the same for other tasks: {', '.join(list(TASKS)[1:])}",
@@ -86,9 +90,23 @@ def _run(args: list[str], defaults: Defaults) -> None:
         if defaults.demo_task:
             _train_on_demo(defaults)
         else:
-            cfg.entrypoint()
+            advice = {"on_train_start": _advise} if _given(args).get("optimizer", "auto") == "auto" else {}
+            with callbacks.in_every_training(**advice):
+                cfg.entrypoint()
     finally:
         sys.argv[:] = argv
+
+
+def _advise(trainer: Any) -> None:
+    """Log a better recipe for a StarNet that learns from scratch with what `optimizer=auto` chose."""
+    args, optimizer = trainer.args, trainer.optimizer
+    from_scratch = not str(args.model).endswith(".pt") and not isinstance(args.pretrained, str) and not args.resume
+    short = isinstance(optimizer, torch.optim.AdamW) and hasattr(ultralytics, "optim")  # which has MuSGD
+    if from_scratch and short and type(trainer.model.model[0]) in plugins.table().modules.values():
+        LOGGER.info(
+            "yolo-starnet: optimizer=auto chose AdamW, as for every short training. A StarNet learns more from scratch "
+            f"with {ADVICE} (docs/accuracy.md)"
+        )
 
 
 def _check_words(args: list[str]) -> None:
