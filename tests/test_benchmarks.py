@@ -13,6 +13,7 @@ import compatibility
 import export_formats
 import speed
 import speed_report
+import transplant
 from accuracy_picture import picture
 from accuracy_runs import Run
 from markdown_table import table
@@ -223,3 +224,11 @@ def test_one_bad_parameter_marks_a_test_as_failed(tmp_path: Path):
     page = compatibility.page([compatibility.read(file)])
     assert page.endswith("| 8.4.190 | 2.15.0 | 3.11 | ✗ | - | ✓ |\n")
     assert "0 of 1 releases pass every check" in page
+
+
+def test_the_report_of_transplants_gives_each_step_as_a_share_of_the_trained_model():
+    row = {"data": "cells", "model": "yolo11n", "backbone": "starnet_fit", "seconds": "90"}
+    steps = {"trained": "0.5000", "transplant": "0.4500", "10 epochs": "0.5100"}
+    text = transplant.report([{**row, "step": step, "map": value} for step, value in steps.items()])
+    assert "| trained model | backbone | trained | transplant | 10 epochs |" in text
+    assert "| yolo11n | starnet_fit | 0.500 | 0.450 (0.90), 90 s | 0.510 (1.02), 90 s |" in text
