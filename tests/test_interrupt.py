@@ -64,9 +64,8 @@ def training(folder: Path, *more: str, data: object = "shapes") -> list[str]:
     return ["train", "model=yolo11n-starnet.yaml", f"data={data}", *SIZE, f"project={folder}", "name=my run", *more]
 
 
-@pytest.mark.ci
 @pytest.mark.slow
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("workers", [pytest.param(0, marks=pytest.mark.ci), 2])
 def test_ctrl_c_in_a_training_ends_in_one_line_whose_command_resumes_it(workers: int, start, tmp_path: Path):
     last = tmp_path / "my run" / "weights" / "last.pt"
     command = start(*training(tmp_path, f"workers={workers}"))
@@ -100,6 +99,14 @@ def test_ctrl_c_in_a_command_of_ours_ends_in_one_line(start):
     assert command.err.read_text().strip() == "yolo-starnet: interrupted."
 
 
+@pytest.fixture
+def python_handles_ctrl_c() -> Iterator[None]:
+    """Python's own handler; a shell starts programs in the background with Ctrl+C ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def _as_another_error() -> None:
     try:
         signal.raise_signal(signal.SIGINT)
@@ -111,6 +118,7 @@ def _plainly() -> None:
     signal.raise_signal(signal.SIGINT)
 
 
+@pytest.mark.usefixtures("python_handles_ctrl_c")
 @pytest.mark.parametrize("arrives", [_plainly, _as_another_error], ids=["as itself", "as another error"])
 def test_ctrl_c_outside_of_a_training_is_one_line(
     arrives: Callable[[], None], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -189,7 +189,7 @@ COMMANDS = {
             "model": "a trained checkpoint, such as yolo11n.pt or your best.pt",
             "backbone": "the new backbone (default starnet_fit)",
             "data": "a folder of images or a data set; labels are not used (default: the backbone is not trained)",
-            "epochs": "how often the training sees each image (default 20)",
+            "epochs": "how often the training sees each image (default 16)",
             "imgsz": "height and width of the images in pixels (default: as the model was trained)",
             "batch": "images in each step (default 4)",
             "device": "the device, as in train",

@@ -19,7 +19,7 @@ from .adapter import AdaptedConv2d, Part
 
 RECIPE = {
     "name": "transplant",
-    "epochs": 20,
+    "epochs": 16,
     "batch": 4,  # many small steps count more than exact ones
     "momentum": 0.9,
     "cos_lr": True,
