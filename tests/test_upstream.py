@@ -45,9 +45,7 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Outcome]:
     folder = tmp_path_factory.mktemp("recorded")
     for name, text in TESTS.items():
         (folder / name).write_text(text)
-    outside = {
-        k: v for k, v in os.environ.items() if not k.startswith("PYTEST_")
-    }  # of an outer xdist
+    outside = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST_")}  # of an outer xdist
     env = {**outside, "PYTHONPATH": str(compare.HERE), "UPSTREAM_RESULTS": str(folder / "results.jsonl")}
     options = ["-p", "xdist", "-n", "1", "-p", "recorder", "-p", "no:cacheprovider", "-o", "markers=slow"]
     command = [sys.executable, "-m", "pytest", "-q", *TESTS, *options]

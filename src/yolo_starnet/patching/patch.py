@@ -13,9 +13,9 @@ import re
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from types import FunctionType, ModuleType, SimpleNamespace, TracebackType
+from types import FunctionType, ModuleType, SimpleNamespace
 from typing import Any
 
 import torch
@@ -29,10 +29,9 @@ from ultralytics.utils import LOGGER, dist
 
 from .. import plugins
 from ..demo import datasets
-from ..errors import BackboneError, LayerError, brief
 from ..feature_maps import FeatureMaps
 from ..model_yaml import expand, names, row_layers
-from . import checkpoints, recompile, transfer
+from . import checkpoints, explain, recompile, transfer
 
 Undo = Callable[[], None]
 PACKAGE = __name__.partition(".")[0]
@@ -111,7 +110,7 @@ def _patch_parse_model() -> list[Undo]:
         try:
             layers, save = parse(expanded, ch, *args, **kwargs)
         except Exception as error:
-            _name_row(error, parse, d, expanded)
+            explain.name_row(error, parse, d, expanded)
             raise
         chosen = row_layers.named(expanded, table.layers)
         for index, layer in chosen.items():
@@ -157,7 +156,7 @@ def _patch_predict_once() -> list[Undo]:
         try:
             return original(self, x, *args, **kwargs)
         except Exception as error:
-            _explain(error, original, self, x)
+            explain.name_layer(error, original, self, x)
             raise
 
     return [_set(tasks.BaseModel, "_predict_once", _predict_once)]
@@ -316,54 +315,6 @@ def _function(owner: ModuleType | type, name: str, parameters: tuple[str, ...]) 
     if first != parameters:
         raise recompile.unsupported(f"the first parameters of {where} are {first}, expected {parameters}")
     return function
-
-
-def _locals_in(error: Exception, function: FunctionType) -> dict[str, Any]:
-    """The local variables of `function` where `error` passed through it; empty where it did not."""
-    frame: TracebackType | None = error.__traceback__
-    while frame and frame.tb_frame.f_code is not function.__code__:
-        frame = frame.tb_next
-    return dict(frame.tb_frame.f_locals) if frame else {}
-
-
-def _name_row(error: Exception, parse: FunctionType, model: Mapping[str, Any], built: Mapping[str, Any]) -> None:
-    """Raise `LayerError` or `BackboneError`, with the row, if the parser failed at one of a registered class.
-
-    Args:
-        error: What the parser raised.
-        parse: The parser.
-        model: The model dict that the user gave.
-        built: The one that the parser got.
-    """
-    index = _locals_in(error, parse).get("i")
-    if index is None:
-        return  # before the first row
-    # The parser's own variable may still hold the class of the row before, where this row is malformed.
-    name = expand.module_name([*built["backbone"], *built["head"]][index])
-    table = plugins.table()
-    kind = LayerError if name in table.layers else BackboneError if name in table.modules else None
-    if kind:
-        raise kind(f"{row_layers.places(model, built)[index]}: {brief(error)}") from error
-
-
-def _explain(error: Exception, loop: FunctionType, model: nn.Module, image: Any) -> None:
-    """Add to the message of `error` the layer of `model` that raised it, its inputs, and a wrong image size."""
-    local = _locals_in(error, loop)
-    layer, inputs = local.get("m"), local.get("x")
-    if (
-        not isinstance(layer, nn.Module)
-        or not hasattr(layer, "i")
-        or not (error.args and isinstance(error.args[0], str))
-    ):
-        return
-    tensors = inputs if isinstance(inputs, (list, tuple)) else [inputs]
-    shapes = ", ".join(str(tuple(t.shape)) if isinstance(t, torch.Tensor) else str(type(t)) for t in tensors)
-    message = f"{error.args[0]}\nLayer {layer.i} ({layer.type}), from {layer.f}, failed on inputs of shape {shapes}."
-    stride = int(max(getattr(model, "stride", [0])))
-    height, width = image.shape[-2:]
-    if stride and (height % stride or width % stride):
-        message += f" The image is {height} x {width} (H x W): both must be multiples of the largest stride, {stride}."
-    error.args = (message, *error.args[1:])
 
 
 def _set(owner: ModuleType | type, name: str, value: object) -> Undo:
