@@ -64,7 +64,7 @@ def test_the_command_writes_a_checkpoint_that_predicts_trains_on_and_exports(
         "model",
         "---",
         "last.pt",
-        "untrained.pt",
+        "before its training",
         "last-starnet_fit.pt",
     ]
     assert rows[0][-2].strip() == "mAP50-95(B)"

@@ -11,6 +11,7 @@ from typing import Any
 import ultralytics
 
 from ..errors import ConfigError
+from ..measuring.quiet import quiet
 from ..transplanting import run, trainer
 from . import compare
 
@@ -51,8 +52,14 @@ def transplant(given: Mapping[str, str]) -> tuple[Path, compare.Comparison]:
     if not data:
         return new, compare.compare([model, str(new)], options)
     with tempfile.TemporaryDirectory() as folder:
-        untrained = run.transplant(model, given.get("backbone", run.BACKBONE), out=Path(folder, "untrained.pt"))
-        return new, compare.compare([model, str(untrained), str(new)], options)
+        with quiet():
+            untrained = run.transplant(model, given.get("backbone", run.BACKBONE), out=Path(folder, "untrained.pt"))
+        comparison = compare.compare([model, str(untrained), str(new)], options)
+    rows = [
+        row._replace(model="before its training" if row.model == str(untrained) else row.model)
+        for row in comparison.rows
+    ]
+    return new, comparison._replace(rows=rows)
 
 
 def _number(key: str, value: str) -> int:
