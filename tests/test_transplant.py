@@ -87,9 +87,11 @@ def test_the_command_writes_a_checkpoint_that_predicts_trains_on_and_exports(
     assert train("last-starnet_fit.pt", Path("more"), epochs=1).is_dir()
 
 
-def test_a_folder_of_images_without_labels_will_do(trained_yolo: Path):
-    file = yolo_starnet.transplant(trained_yolo, data=images(), **quick())
-    assert file == Path("last-starnet_fit.pt")
+def test_a_folder_of_images_without_labels_will_do(trained_yolo: Path, capsys: pytest.CaptureFixture[str]):
+    words = [f"{key}={value}" for key, value in quick().items() if key != "fraction"]
+    assert cli.main(["transplant", f"model={trained_yolo}", f"data={images()}", *words]) == 0
+    assert "Written to last-starnet_fit.pt" in (printed := capsys.readouterr().out)
+    assert "train model=last-starnet_fit.pt data=your.yaml" in printed  # the folder has no labels to train on
     assert len(losses("P5")) == 2
 
 
@@ -176,9 +178,10 @@ def test_only_the_checkpoint_of_a_transplant_resumes(trained_yolo: Path):
     [
         ([], "needs model="),
         (["model=a.pt", "epochs=ten"], "epochs= must be a whole number, found 'ten'"),
+        (["model=a.pt", "epochs=--5"], "epochs= must be a whole number, found '--5'"),
         (["model=a.pt", "resume=b.pt"], "leave out model="),
     ],
-    ids=["no model", "no number", "model and resume"],
+    ids=["no model", "no number", "two signs", "model and resume"],
 )
 def test_a_wrong_command_line_gets_one_line(words: list[str], message: str, capsys: pytest.CaptureFixture[str]):
     assert cli.main(["transplant", *words]) == 1

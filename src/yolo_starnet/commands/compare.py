@@ -180,9 +180,14 @@ def _prepare(name: str, options: Options, folder: Path) -> Candidate:
     return candidate
 
 
+def largest_stride(model: Any) -> int:
+    """What the size of an image must be a multiple of, in pixels: the largest stride of a model, at least 32."""
+    return max(32, *map(int, getattr(model, "stride", ())), 0)  # an exported file has no stride
+
+
 def _check_size(model: Any, imgsz: int) -> None:
     """Refuse a size that `predict` would round up, because the report would name another size than was measured."""
-    stride = max(32, *map(int, getattr(model, "stride", ())), 0)  # an exported file has no stride
+    stride = largest_stride(model)
     if imgsz % stride:
         raise ConfigError(f"imgsz= must be a multiple of the largest stride, {stride}; found {imgsz}")
 

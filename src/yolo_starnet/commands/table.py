@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 from .. import plugins
@@ -113,9 +114,9 @@ def _graft(given: Mapping[str, str]) -> None:
 def _transplant(given: Mapping[str, str]) -> None:
     file, comparison = transplant.transplant(given)
     print(compare_report.table(comparison))
-    print(
-        f"Written to {file}; train it on with: yolo-starnet train model={file} data={given.get('data') or 'your.yaml'}"
-    )
+    data = given.get("data", "")
+    labelled = data if data and not Path(data).is_dir() else "your.yaml"  # a folder of images has no labels
+    print(f"Written to {file}; train it on with: yolo-starnet train model={file} data={labelled}")
 
 
 def _models(given: Mapping[str, str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -43,7 +44,7 @@ def transplant(given: Mapping[str, str]) -> tuple[Path, compare.Comparison]:
     model, data = given["model"], given.get("data", "")
     new = run.transplant(**settings)
     yolo = ultralytics.YOLO(new)
-    stride = max(32, int(max(getattr(yolo.model, "stride", [32]))))
+    stride = compare.largest_stride(yolo.model)
     options = compare.Options(
         imgsz=math.ceil(settings.get("imgsz", yolo.overrides.get("imgsz", 640)) / stride) * stride,
         device=given.get("device"),
@@ -63,7 +64,7 @@ def transplant(given: Mapping[str, str]) -> tuple[Path, compare.Comparison]:
 
 
 def _number(key: str, value: str) -> int:
-    if not value.lstrip("-").isdecimal():
+    if not re.fullmatch(r"-?[0-9]{1,9}", value):
         raise ConfigError(f"{key}= must be a whole number, found '{value}'")
     return int(value)
 
