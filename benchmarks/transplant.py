@@ -23,6 +23,7 @@ import torch
 import ultralytics
 from ultralytics import YOLO
 
+from accuracy_runs import as_words
 from markdown_table import table
 from yolo_starnet import transplant
 
@@ -60,11 +61,9 @@ class Steps:
         self._once("trained", "", lambda: self._validate(self.options.trained))
         self._once("transplant", f"epochs={self.options.epochs}", lambda: self._transplant(student))
         for count in epochs:
-            self._once(f"{count} epochs", _words(epochs=count, **RECIPE), functools.partial(self._tune, student, count))
+            self._once(f"{count} epochs", _words(count), functools.partial(self._tune, student, count))
         last = max(epochs)
-        self._once(
-            f"trained, {last} epochs", _words(epochs=last, **RECIPE), lambda: self._tune(self.options.trained, last)
-        )
+        self._once(f"trained, {last} epochs", _words(last), lambda: self._tune(self.options.trained, last))
 
     def _once(self, step: str, settings: str, run: Callable[[], float]) -> None:
         """Run a step unless its result is known, and add the result to the CSV."""
@@ -135,8 +134,9 @@ def _cell(rows: Sequence[dict[str, str]], model: tuple[str, str], step: str) -> 
     return f"{value:.3f} ({value / float(by_step['trained']['map']):.2f}), {by_step[step]['seconds']} s"
 
 
-def _words(**settings: object) -> str:
-    return " ".join(f"{key}={value}" for key, value in settings.items())
+def _words(epochs: int) -> str:
+    """The settings of a fine-tuning."""
+    return " ".join(as_words({"epochs": epochs, **RECIPE}))
 
 
 def main(argv: Sequence[str] | None = None) -> int:

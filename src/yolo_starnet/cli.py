@@ -74,14 +74,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         LOGGER.info(HELP)
     try:
         _check_words(args)
-        _run(args, _defaults(given))
+        _run(args, given, _defaults(given))
     except YOLOStarNetError as error:
         print(f"yolo-starnet: {error}", file=sys.stderr)
         return 1
     return 0
 
 
-def _run(args: list[str], defaults: Defaults) -> None:
+def _run(args: list[str], given: Mapping[str, str], defaults: Defaults) -> None:
     """Pass the arguments and the defaults to the stock command line."""
     argv = sys.argv[:]
     # Changed in place, because Ultralytics holds this very list. It saves predictions only if the program is `yolo`.
@@ -90,7 +90,7 @@ def _run(args: list[str], defaults: Defaults) -> None:
         if defaults.demo_task:
             _train_on_demo(defaults)
         else:
-            advice = {"on_train_start": _advise} if _given(args).get("optimizer", "auto") == "auto" else {}
+            advice = {"on_train_start": _advise} if given.get("optimizer", "auto") == "auto" else {}
             with callbacks.in_every_training(**advice):
                 cfg.entrypoint()
     finally:

@@ -14,29 +14,35 @@ from .. import files
 from .adapter import fold
 
 
-def begin(student: Any, trained: Path, task: str, out: Path, file: Path) -> None:
-    """Write a student with its adapters, and what its training has to know.
+def describe(student: Any, trained: Any, out: Path) -> None:
+    """Note in a student, as its attribute `transplant`, what its training and the end of it have to know.
 
     Args:
         student: The student.
-        trained: The checkpoint of the trained model.
-        task: Its task.
+        trained: The `YOLO` of the checkpoint that it came from.
         out: The checkpoint to write in the end.
-        file: The checkpoint to write now.
     """
-    student.transplant = {"trained": str(trained.resolve()), "task": task, "out": str(out.resolve())}
-    _save(student, {"task": task}, file)
+    student.transplant = {
+        "trained": str(Path(trained.ckpt_path).resolve()),
+        "task": trained.task,
+        "arguments": trained.ckpt.get("train_args", {}),
+        "out": str(out.resolve()),
+    }
+
+
+def begin(student: Any, file: Path) -> None:
+    """Write a described student with its adapters, for its training."""
+    _save(student, {"task": student.transplant["task"]}, file)
 
 
 def write(student: Any) -> None:
-    """Write a student without its adapters, to be used as any checkpoint."""
+    """Write a described student without its adapters, to be used as any checkpoint."""
     student = deepcopy(student)
     described = vars(student).pop("transplant")
     fold(student)
     for parameter in student.parameters():
         parameter.requires_grad_(False)  # as Ultralytics leaves a finished checkpoint
-    arguments = ultralytics.YOLO(described["trained"]).ckpt.get("train_args", {})
-    _save(student.half(), arguments, Path(described["out"]))
+    _save(student.half(), described["arguments"], Path(described["out"]))
 
 
 def _save(model: Any, arguments: dict[str, Any], file: Path) -> None:

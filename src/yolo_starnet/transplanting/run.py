@@ -54,15 +54,16 @@ def transplant(
     new = _build(yolo, str(model), backbone)
     if data:
         _check_images(str(data), yolo.task)
+    checkpoints.describe(new.model, yolo, file)
+    if not data:
+        LOGGER.info("yolo-starnet: data= is not given, so the new backbone is not trained")
+        checkpoints.write(new.model)
+        return file
     with tempfile.TemporaryDirectory() as folder:
         begin = Path(folder, "student.pt")
-        checkpoints.begin(new.model, Path(yolo.ckpt_path), yolo.task, file, begin)
-        if data:
-            imgsz = yolo.overrides.get("imgsz", DEFAULT_CFG.imgsz)
-            _train({"imgsz": imgsz, **settings, "model": str(begin), "data": str(data)})
-        else:
-            LOGGER.info("yolo-starnet: data= is not given, so the new backbone is not trained")
-            checkpoints.write(new.model)
+        checkpoints.begin(new.model, begin)
+        imgsz = yolo.overrides.get("imgsz", DEFAULT_CFG.imgsz)
+        _train({"imgsz": imgsz, **settings, "model": str(begin), "data": str(data)})
     return file
 
 

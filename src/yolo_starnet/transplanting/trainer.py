@@ -88,7 +88,7 @@ def _model(file: str | Path) -> Any:
 class TransplantTrainer(DetectionTrainer):
     """Trains the backbone and the adapters of a student (see `student.build`) that a checkpoint holds.
 
-    The checkpoint's model has an attribute `transplant`, see `checkpoints.begin`.
+    The checkpoint's model has an attribute `transplant`, see `checkpoints.describe`.
     """
 
     ema: Any
