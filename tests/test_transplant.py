@@ -14,14 +14,17 @@ from typing import Any
 import numpy as np
 import onnxruntime
 import pytest
+import timm
 import torch
+import yaml
 from ultralytics import YOLO
 
 import yolo_starnet
 from conftest import train
-from yolo_starnet import cli
+from yolo_starnet import cli, plugins
 from yolo_starnet.demo import datasets
 from yolo_starnet.errors import BackboneError, ConfigError
+from yolo_starnet.model_yaml import names
 from yolo_starnet.transplanting import run
 from yolo_starnet.transplanting.adapter import AdaptedConv2d
 
@@ -107,6 +110,26 @@ def test_without_data_only_neck_and_head_are_carried_over(trained_yolo: Path):
     old = YOLO(trained_yolo).model
     torch.testing.assert_close(new.model[-1].state_dict(), old.model[-1].state_dict())
     assert not list(Path().glob("runs/**/*.pt"))
+
+
+def test_the_new_backbone_can_start_from_imagenet_weights(trained_yolo: Path, capsys: pytest.CaptureFixture[str]):
+    torch.save(timm.create_model("starnet_s1").state_dict(), "imagenet.pth")
+    words = ["transplant", f"model={trained_yolo}", "pretrained=imagenet.pth", "backbone=starnet", "out=new.pt"]
+    assert cli.main(words) == 0
+    published = yaml.safe_load(names.find("yolo11-starnet.yaml", plugins.table()).read_text())
+    published["backbone"][0][3] = {"width": 1.0, "pretrained": "imagenet.pth"}
+    Path("published-yolo11n.yaml").write_text(yaml.safe_dump(published))
+    expected = YOLO("published-yolo11n.yaml").model.half().float().model[:5].state_dict()
+    Path("imagenet.pth").unlink()  # the checkpoint has the weights
+    new = YOLO("new.pt")
+    torch.testing.assert_close(new.model.model[:5].state_dict(), expected)
+    new.train(data="shapes", **quick(epochs=1))
+
+
+def test_weights_that_do_not_fit_the_new_backbone_are_refused(trained_yolo: Path, capsys: pytest.CaptureFixture[str]):
+    assert cli.main(["transplant", f"model={trained_yolo}", "pretrained=true", "out=new.pt"]) == 1
+    assert "pretrained" in capsys.readouterr().err
+    assert not Path("new.pt").exists()
 
 
 @pytest.mark.parametrize("name", ["yolo26n.yaml", "yolo11n-seg.yaml", "yolo11n-cls.yaml"], ids=["26", "seg", "cls"])

@@ -189,6 +189,7 @@ COMMANDS = {
         {
             "model": "a trained checkpoint, such as yolo11n.pt or your best.pt",
             "backbone": "the new backbone (default starnet_fit)",
+            "pretrained": "start the new backbone from ImageNet weights: true, or a file with them (default false)",
             "data": "a folder of images or a data set; labels are not used (default: the backbone is not trained)",
             "epochs": "how often the training sees each image (default 16)",
             "imgsz": "height and width of the images in pixels (default: as the model was trained)",

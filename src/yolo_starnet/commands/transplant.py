@@ -34,6 +34,8 @@ def transplant(given: Mapping[str, str]) -> tuple[Path, compare.Comparison]:
         ConfigError: An argument is missing, no number, or stands beside `resume`.
     """
     settings: dict[str, Any] = {key: _number(key, value) if key in NUMBERS else value for key, value in given.items()}
+    pretrained = {"true": True, "false": False}.get(given.get("pretrained", "false").lower(), given.get("pretrained"))
+    settings.update({"pretrained": pretrained} if pretrained else {})
     if "resume" in given:
         if "model" in given:
             raise ConfigError("resume= continues a transplant, whose model is known; leave out model=")
@@ -54,7 +56,8 @@ def transplant(given: Mapping[str, str]) -> tuple[Path, compare.Comparison]:
         return new, compare.compare([model, str(new)], options)
     with tempfile.TemporaryDirectory() as folder:
         with quiet():
-            untrained = run.transplant(model, given.get("backbone", run.BACKBONE), out=Path(folder, "untrained.pt"))
+            start = {key: settings[key] for key in ("backbone", "pretrained") if key in settings}
+            untrained = run.transplant(model, **start, out=Path(folder, "untrained.pt"))
         comparison = compare.compare([model, str(untrained), str(new)], options)
     rows = [
         row._replace(model="before its training" if row.model == str(untrained) else row.model)

@@ -25,7 +25,12 @@ FIRST_RELEASE = "8.3.160"
 
 
 def transplant(
-    model: str | Path, backbone: str = BACKBONE, data: str | Path = "", out: str | Path = "", **settings: Any
+    model: str | Path,
+    backbone: str = BACKBONE,
+    data: str | Path = "",
+    out: str | Path = "",
+    pretrained: bool | str = False,
+    **settings: Any,
 ) -> Path:
     """Put a trained model on another backbone.
 
@@ -37,6 +42,8 @@ def transplant(
         backbone: A backbone as in a config name, such as `starnet_s1` or `timm_mobilenetv4_conv_small`.
         data: A folder of images, or a data set as in `train`. Without it, the new backbone stays untrained.
         out: The checkpoint to write. The default is the name of `model` and the backbone, in the current folder.
+        pretrained: Start the new backbone from ImageNet weights: true, or the path of a file with them, as in a row. A
+            StarNet then has width 1.0, the only one that the weights fit.
         settings: Settings of the training, as in `train`: `epochs`, `imgsz`, `batch`, `device`, `workers`, ...
 
     Returns:
@@ -51,7 +58,7 @@ def transplant(
     with files.explained(file):
         files.check_new(file)
     yolo = _load(model)
-    new = _build(yolo, str(model), backbone)
+    new = _build(yolo, str(model), backbone, pretrained)
     if data:
         _check_images(str(data), yolo.task)
     checkpoints.describe(new.model, yolo, file)
@@ -102,9 +109,12 @@ def _load(model: str | Path) -> Any:
     return ultralytics.YOLO(model)
 
 
-def _build(yolo: Any, model: str, backbone: str) -> student.Student:
+def _build(yolo: Any, model: str, backbone: str, pretrained: bool | str) -> student.Student:
     """The student, and in the log what it could not take over."""
     name, args = names.parse_backbone(backbone, table())
+    if pretrained:
+        width = {"width": 1.0} if "width" in table()[name].options else {}
+        args = {**width, **dict(args), "pretrained": pretrained}
     try:
         new = student.build(yolo.model, name, args)
     except BackboneError as error:

@@ -58,7 +58,8 @@ def build(trained: Any, backbone: str, args: Any = ()) -> Student:
         carried += len(trained.model[row].state_dict()) - len(missing)
         if missing:
             left.append(f"row {row} {type(trained.model[row]).__name__}: {', '.join(missing)}")
-    _share_convolutions(trained, model, row_strides)
+    if "pretrained" not in args:  # such a backbone has weights of its own
+        _share_convolutions(trained, model, row_strides)
     return Student(model, carried, left)
 
 
