@@ -40,12 +40,12 @@ def test_the_error_is_that_of_the_output_in_units_of_its_variance():
     new, trained = torch.rand(1, 6, 4, 4), torch.rand(1, 8, 4, 4)
     rest = torch.rand(1, 3, 4, 4)
     difference = layer(torch.cat([new, rest], 1)) - conv(torch.cat([trained, rest], 1))
-    torch.testing.assert_close(layer.error(0, new, trained), difference.square().mean() / 4)
+    torch.testing.assert_close(layer.error(0, new, trained), difference.square().mean(1, keepdim=True) / 4)
 
 
 def test_learning_changes_the_adapters_and_never_the_trained_convolution():
     layer = AdaptedConv2d(nn.Conv2d(11, 5, 1), PARTS)
-    layer.error(0, torch.rand(1, 6, 4, 4), torch.rand(1, 8, 4, 4)).backward()
+    layer.error(0, torch.rand(1, 6, 4, 4), torch.rand(1, 8, 4, 4)).mean().backward()
     learning = {name for name, parameter in layer.named_parameters() if parameter.grad is not None}
     assert learning == {"adapters.0.weight", "adapters.0.bias"}
 

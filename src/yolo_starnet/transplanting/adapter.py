@@ -80,11 +80,20 @@ class AdaptedConv2d(nn.Module):
         return self.adapters[str(index)](part) if str(index) in self.adapters else part
 
     def error(self, index: int, part: torch.Tensor, trained: torch.Tensor) -> torch.Tensor:
-        """Mean squared error in the output that a part of the input causes, in units of the output's variance."""
+        """Squared error in the output that a part of the input causes, in units of the output's variance.
+
+        Args:
+            index: Index of the part.
+            part: Its new feature map, B x new channels x H x W.
+            trained: Its feature map in the trained model, B x trained channels x H x W.
+
+        Returns:
+            The mean over the channels of the output, B x 1 x H' x W'.
+        """
         weight = self._weights()[index].detach()  # what was trained stays
         difference = self.adapt(index, part) - trained
         output = nn.functional.conv2d(difference, weight, stride=self.conv.stride, padding=self.conv.padding)
-        return (output.square() / self.variance[:, None, None]).mean()
+        return (output.square() / self.variance[:, None, None]).mean(1, keepdim=True)
 
     @torch.no_grad()
     def folded(self) -> tuple[nn.Conv2d, torch.Tensor]:

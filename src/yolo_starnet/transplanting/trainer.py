@@ -12,10 +12,8 @@ from ultralytics.data.utils import check_cls_dataset, check_det_dataset, verify_
 from ultralytics.models.yolo.detect import DetectionTrainer
 from ultralytics.utils import LOGGER, RANK
 
-from ..feature_maps import STRIDES
-from ..model_yaml import strides
 from . import checkpoints
-from .adapter import AdaptedConv2d, Part
+from .matching import Matching
 
 RECIPE = {
     "name": "transplant",
@@ -31,8 +29,6 @@ RECIPE = {
     "plots": False,
 }
 """Settings of the training, beside the optimizer and its learning rate."""
-_LOSSES_BY_NAME = "label_loss_items" not in vars(DetectionTrainer)
-"""Whether the trainer of the installed Ultralytics takes losses as a dict; before 8.4.120 it takes a tensor."""
 
 
 class Images(YOLODataset):
@@ -152,56 +148,3 @@ class TransplantTrainer(DetectionTrainer):
         """Write the student without adapters."""
         if RANK in {-1, 0}:
             checkpoints.write(self.ema.ema)
-
-
-class Matching:
-    """The loss of a student: how far the feature maps of its backbone are from those of the trained one.
-
-    Attributes:
-        names: The levels that are compared, such as `P4`.
-    """
-
-    def __init__(self, student: Any, trained: Any) -> None:
-        """Find what is compared. The trained model is put into eval mode."""
-        self.student, self.trained = student, trained.eval().requires_grad_(False)
-        self.compared = [
-            (module, index, part)
-            for module in student.modules()
-            if isinstance(module, AdaptedConv2d)
-            for index, part in enumerate(module.parts)
-            if part.is_replaced
-        ]
-        self.names = tuple(dict.fromkeys(self._level(part) for *_, part in self.compared))
-
-    def __call__(self, batch: dict[str, Any], preds: Any = None) -> tuple[torch.Tensor, Any]:
-        """The loss of a batch, multiplied by its size as Ultralytics' losses are, and its terms."""
-        image = batch["img"]
-        with torch.no_grad():
-            rows = self._maps(self.trained, max(part.row for *_, part in self.compared), image)
-        layers = self._maps(self.student, max(part.layer for *_, part in self.compared), image)
-        terms = dict.fromkeys(self.names, image.new_zeros(()))
-        for module, index, part in self.compared:
-            terms[self._level(part)] = terms[self._level(part)] + _error(
-                module, index, layers[part.layer], rows[part.row]
-            )
-        stacked = torch.stack([*terms.values()])
-        items = {name: term.detach() for name, term in terms.items()} if _LOSSES_BY_NAME else stacked.detach()
-        return stacked.sum() * len(image), items
-
-    @staticmethod
-    def _level(part: Part) -> str:
-        """The name of a level. A convolution that restores the channels of P5 follows P5."""
-        return f"P{min(part.layer + 1, len(STRIDES))}"
-
-    @staticmethod
-    def _maps(model: Any, last: int, image: torch.Tensor) -> list[torch.Tensor]:
-        """The outputs of the layers up to `last`."""
-        return [output for _, output in strides.run_rows(list(model.model)[: last + 1], image)]
-
-
-def _error(module: AdaptedConv2d, index: int, new: torch.Tensor, trained: torch.Tensor) -> torch.Tensor:
-    """The error of a feature map as the convolution that takes it sees it; and that of the map if more takes it."""
-    error = module.error(index, new, trained)
-    if module.parts[index].exact:
-        error = error + (new - trained).square().mean() / trained.var()
-    return error
