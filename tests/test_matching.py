@@ -1,11 +1,13 @@
 """The loss of a transplant."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
 from ultralytics import YOLO
 
+from yolo_starnet.transplanting import matching as matching_module
 from yolo_starnet.transplanting import student
 from yolo_starnet.transplanting.matching import BY_SCORE, Matching, _mean
 
@@ -19,9 +21,9 @@ def matching(name: str) -> Matching:
     return Matching(student.build(trained, "starnet_fit").model, trained)
 
 
-def with_maps(loss: Matching, maps: Any) -> float:
-    """The loss where the new backbone gives these maps, adapted already; `maps` takes the trained row's."""
-    run = loss._maps
+def errors(loss: Matching, change: Callable[[torch.Tensor], torch.Tensor], monkeypatch: pytest.MonkeyPatch) -> list:
+    """The errors where the new backbone gives the changed maps of the trained one, adapted already."""
+    run = matching_module._maps
 
     def given(model: Any, last: int, image: torch.Tensor) -> list[torch.Tensor]:
         rows = run(loss.trained, loss.last_row, image)
@@ -29,19 +31,44 @@ def with_maps(loss: Matching, maps: Any) -> float:
             return rows
         layers = [*rows]
         for *_, part in loss.compared:
-            layers[part.layer] = maps(rows[part.row].clone())
+            layers[part.layer] = change(rows[part.row].clone())
         return layers
 
-    loss._maps = given  # type: ignore[method-assign]
+    monkeypatch.setattr(matching_module, "_maps", given)
     for module, index, _ in loss.compared:
         module.adapters[str(index)] = torch.nn.Identity()
-    return float(loss({"img": IMAGE})[0]) / len(IMAGE)
+    items = loss({"img": IMAGE})[1]
+    return [float(item) for item in (items.values() if isinstance(items, dict) else items)]
 
 
 @pytest.mark.parametrize("name", ["yolo11n.yaml", "yolo26n-seg.yaml", "yolo11n-cls.yaml"], ids=["11", "26-seg", "cls"])
-def test_it_is_zero_where_the_maps_are_those_of_the_trained_backbone(name: str):
-    assert with_maps(matching(name), lambda row: row) == 0
-    assert with_maps(matching(name), torch.zeros_like) > 0
+def test_the_errors_are_zero_where_the_maps_are_those_of_the_trained_backbone(
+    name: str, monkeypatch: pytest.MonkeyPatch
+):
+    loss = matching(name)
+    assert set(errors(loss, lambda row: row, monkeypatch)) == {0}
+    backbone = sum(level.startswith("P") for level in loss.names)
+    assert all(error > 0 for error in errors(matching(name), torch.zeros_like, monkeypatch)[:backbone])
+
+
+@pytest.mark.parametrize("name", ["yolo11n.yaml", "yolo26n.yaml"], ids=["11", "26"])
+def test_only_the_new_backbone_and_the_adapters_learn_also_through_the_neck(name: str):
+    loss = matching(name)
+    loss.with_neck = True
+    loss.student.train()
+    before = {key: tensor.clone() for key, tensor in loss.student.state_dict().items() if "running" in key}
+    value, items = loss({"img": IMAGE})
+    value.backward()
+    assert {"N3", "N4", "N5", "P3", "P4", "P5"} == {*loss.names}
+    assert all(error > 0 for error in (items.values() if isinstance(items, dict) else items))
+    learning = {key for key, parameter in loss.student.named_parameters() if parameter.grad is not None}
+    adapters = {key for key in learning if ".adapters." in key}
+    new = tuple(f"model.{layer.i}." for layer in loss.student.model if layer not in loss.kept)
+    assert adapters
+    assert all(key.startswith(new) for key in learning - adapters)
+    kept = tuple(f"model.{layer.i}." for layer in loss.kept)
+    after = loss.student.state_dict()
+    assert all(torch.equal(tensor, after[key]) for key, tensor in before.items() if key.startswith(kept))
 
 
 @pytest.mark.parametrize("name", ["yolo11n.yaml", "yolo26n.yaml", "yolo11n-pose.yaml"], ids=["11", "26", "pose"])
@@ -50,7 +77,7 @@ def test_a_place_counts_by_the_highest_score_of_the_trained_model_near_it(name: 
     head = loss.trained.model[-1]
     with torch.no_grad():
         head.cv3[0][-1].bias += 9  # so that P3 has the highest scores
-        rows = [torch.randn_like(row) for row in loss._maps(loss.trained, loss.last_row, IMAGE)]
+        rows = [torch.randn_like(row) for row in matching_module._maps(loss.trained, loss.last_row, IMAGE)]
         weight = loss._weight(rows)
         scores = head.cv3[0](rows[head.f[0]]).sigmoid().amax(1)
     assert weight.shape == (2, 1, 8, 12)
@@ -72,9 +99,4 @@ def test_an_error_costs_more_where_the_weight_is_higher():
 @pytest.mark.parametrize("name", ["yolo11n-cls.yaml", "yolov8n-cls.yaml"], ids=["11", "8"])
 def test_every_place_counts_alike_where_the_head_scores_no_places(name: str):
     loss = matching(name)
-    assert loss._weight(loss._maps(loss.trained, loss.last_row, IMAGE)).eq(1).all()
-
-
-def test_a_level_has_a_term_of_its_own():
-    loss = matching("yolo11n.yaml")
-    assert sorted(loss.names) == ["P3", "P4", "P5"]
+    assert loss._weight(matching_module._maps(loss.trained, loss.last_row, IMAGE)).eq(1).all()

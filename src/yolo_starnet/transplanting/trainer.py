@@ -127,9 +127,15 @@ class TransplantTrainer(DetectionTrainer):
     def _setup_train(self, *args: Any) -> None:
         super()._setup_train(*args)
         student: Any = getattr(self.model, "module", self.model)
-        student.loss = Matching(student, _model(student.transplant["trained"]).to(self.device))
+        loss: Any = Matching(student, _model(student.transplant["trained"]).to(self.device))
+        student.loss = loss
         student.criterion = None  # recent releases look at it after each epoch
-        self.loss_names = student.loss.names
+        self.loss_names = loss.names
+
+        def add_neck(trainer: Any) -> None:  # of a backbone that knows nothing yet, it makes nothing
+            loss.with_neck = trainer.epoch >= trainer.epochs / 2
+
+        self.add_callback("on_train_epoch_start", add_neck)
 
     def label_loss_items(self, loss_items: Any = None, prefix: str = "train") -> Any:
         """The losses by name, or their names."""
