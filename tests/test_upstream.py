@@ -68,6 +68,7 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Outcome]:
 )
 def test_what_a_test_ended_with_is_recorded(test: str, expected: tuple[str, str], recorded: dict[str, Outcome]):
     assert recorded[test][:2] == expected
+    assert recorded[test].was_killed == (expected == ("failed", ""))
 
 
 def test_slow_exports_are_left_out(recorded: dict[str, Outcome]):
