@@ -11,21 +11,24 @@ CHANNELS_LAST = torch.channels_last
 
 
 def arrange_image(image: torch.Tensor, weight: torch.Tensor, training: bool) -> torch.Tensor:
-    """Convert an image to channels-last format where that makes the levels faster.
+    """Convert an image to channels-last format where that makes predictions faster.
 
-    Depthwise convolutions on x86 CPUs then take about half the time, forward and backward. Every later layer keeps the
-    format. Recent releases of Ultralytics have an argument `channels_last`. It sets the format of the weights, and so
-    decides for predictions, but not for training on a CPU.
+    Depthwise convolutions on x86 CPUs then take about half the time. Every later layer keeps the format. Recent
+    releases of Ultralytics have an argument `channels_last`. It sets the format of the weights, and so decides.
+
+    A training keeps PyTorch's own format: on CPUs, BatchNorm is exact in it. In channels-last, the variance of a batch
+    of 16 x 8 x 320 x 320 has a relative error of 1e-3 in place of 5e-8.
 
     Args:
         image: B x c x H x W.
         weight: Weight of the first convolution.
         training: Whether the model is in training mode.
     """
-    if not onednn.X86 or image.device.type != "cpu" or torch.jit.is_tracing() or torch.compiler.is_compiling():
+    if training or not onednn.X86 or image.device.type != "cpu":
         return image
-    ultralytics_decides = "channels_last" in DEFAULT_CFG_DICT and not training
-    if ultralytics_decides and not weight.is_contiguous(memory_format=CHANNELS_LAST):
+    if torch.jit.is_tracing() or torch.compiler.is_compiling():
+        return image
+    if "channels_last" in DEFAULT_CFG_DICT and not weight.is_contiguous(memory_format=CHANNELS_LAST):
         return image
     return image.contiguous(memory_format=CHANNELS_LAST)
 
