@@ -20,7 +20,7 @@ class Task(NamedTuple):
 
 
 TASKS = {
-    "detect": Task("", "yolo11n-starnet.yaml", "shapes"),
+    "detect": Task("", "yolo11n-starnet_fit.yaml", "shapes"),
     "segment": Task("-seg", "yolo11n-starnet-seg.yaml", "shapes-seg"),
     "pose": Task("-pose", "yolo11n-starnet-pose.yaml", "shapes-pose"),
     "obb": Task("-obb", "yolo11n-starnet-obb.yaml", "shapes-obb"),

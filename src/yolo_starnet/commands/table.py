@@ -191,7 +191,7 @@ COMMANDS = {
             "backbone": "the new backbone (default starnet_fit)",
             "pretrained": "start the new backbone from ImageNet weights: true, or a file with them (default false)",
             "data": "a folder of images or a data set; labels are not used (default: the backbone is not trained)",
-            "epochs": "how often the training sees each image (default 16)",
+            "epochs": "how often the training sees each image (default 10)",
             "imgsz": "height and width of the images in pixels (default: as the model was trained)",
             "batch": "images in each step (default 4)",
             "device": "the device, as in train",

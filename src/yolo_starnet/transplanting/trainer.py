@@ -17,7 +17,7 @@ from .matching import Matching
 
 RECIPE = {
     "name": "transplant",
-    "epochs": 16,
+    "epochs": 10,
     "batch": 4,  # many small steps count more than exact ones
     "momentum": 0.9,
     "cos_lr": True,
