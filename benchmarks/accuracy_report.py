@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from statistics import mean
 
-from accuracy_picture import picture
+from accuracy_picture import picture, readme_picture
 from markdown_table import table
 from yolo_starnet import backbones
 from yolo_starnet.errors import ConfigError
@@ -57,7 +57,8 @@ def write(rows: Sequence[Row]) -> None:
     if models:
         GUIDE.write_text(_with_table(GUIDE.read_text(encoding="utf-8"), models), encoding="utf-8")
         picture(points(models)).savefig(GUIDE.with_suffix(".png"), dpi=130)
-    print(f"wrote {CSV}, accuracy.md beside it, and the table and the picture of {GUIDE}")
+        readme_picture(points(models)["MuSGD"]).savefig(GUIDE.with_name("readme.png"), dpi=130)
+    print(f"wrote {CSV}, accuracy.md beside it, the table and the picture of {GUIDE}, and the picture of README.md")
 
 
 def read(file: Path) -> list[Row]:
