@@ -3,6 +3,9 @@
 A skipped test fails here: each session installs all that its tests need.
 """
 
+import shutil
+from pathlib import Path
+
 import nox
 
 nox.options.default_venv_backend = "uv"
@@ -99,3 +102,18 @@ def upstream(session: nox.Session) -> None:
     """Run Ultralytics' own tests with and without the plugin, and compare what each ends with."""
     session.install("pip", "uv")
     session.run("python", "tests/upstream/compare.py", *(session.posargs or [RELEASES[-1]]))
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Build the site of the documentation in build/site; a dead link is an error."""
+    extras = nox.project.load_toml("pyproject.toml")["project"]["optional-dependencies"]
+    session.install(*extras["docs"])
+    pages = Path("build", "pages")
+    shutil.rmtree(pages, ignore_errors=True)
+    # The layout of the repository, so that a link that works there works on the site, too.
+    shutil.copytree("docs", pages / "docs")
+    shutil.copytree("benchmarks", pages / "benchmarks", ignore=shutil.ignore_patterns("*.py", "*.csv", "__pycache__"))
+    for page in Path().glob("*.md"):
+        shutil.copy(page, pages)
+    session.run("zensical", "build", "--clean", "--strict")

@@ -1,0 +1,69 @@
+"""Run the commands that the two READMEs give for a fresh machine, each in a fresh environment and a fresh copy.
+
+    python tests/readme_commands.py
+
+`pip` is uv's here, whose cache saves the downloads. Instead of running the tests, which CI does anyway, `pytest` collects
+them: this shows that `pip install -e ".[test]"` brings all that they import.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+READMES = "README.md", "README.zh-CN.md"
+BLOCK = re.compile(
+    r"^```console\n\$ (pip install [^\n]+ && [^\n]+)\n```\n(?:\n```text\n(.*?)^```)?", re.DOTALL | re.MULTILINE
+)
+PIP = '#!/bin/sh\nexec uv pip "$@"\n'
+LEFT_OUT = shutil.ignore_patterns(".git", ".nox", ".venv", "build", "dist", "runs", "__pycache__", ".*_cache")
+
+
+def main() -> int:
+    """Run each command once, and fail if one fails or prints something else than its README shows."""
+    commands: dict[str, str] = {}
+    for readme in READMES:
+        for command, shown in BLOCK.findall((ROOT / readme).read_text(encoding="utf-8")):
+            commands[command] = commands.get(command) or shown
+    assert len(commands) == 2, f"expected a command to try it and one to test it, found {list(commands)}"
+    for command, shown in commands.items():
+        print(f"$ {command}", flush=True)
+        _compare(shown, _run(command.replace("pytest", "pytest --collect-only -q")))
+    return 0
+
+
+def _run(command: str) -> str:
+    """Run a command in a copy of the repository with an environment of its own, and return what it prints."""
+    with tempfile.TemporaryDirectory() as work:
+        copy, venv = Path(work, "yolo-starnet"), Path(work, "venv")
+        shutil.copytree(ROOT, copy, ignore=LEFT_OUT)
+        subprocess.run(["uv", "venv", "-q", venv], check=True)
+        pip = venv / "bin" / "pip"
+        pip.write_text(PIP)
+        pip.chmod(0o755)
+        path = f"{venv / 'bin'}{os.pathsep}{os.environ['PATH']}"
+        environment = {**os.environ, "PATH": path, "VIRTUAL_ENV": str(venv), "YOLO_CONFIG_DIR": work}
+        environment.pop("PYTHONPATH", None)
+        done = subprocess.run(
+            ["sh", "-c", command], cwd=copy, env=environment, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-5000:]
+        return done.stdout + done.stderr
+
+
+def _compare(shown: str, printed: str) -> None:
+    """Look for each line that the README shows. Its decimals vary with the machine, its counts do not."""
+    for line in filter(None, map(str.strip, shown.splitlines())):
+        pattern = re.sub(r"\d+\\\.\d+", r"[\\d.]+", re.sub(r"(\\ )+", r"\\s+", re.escape(line)))
+        assert line == "…" or re.search(pattern, printed), f"not printed: {line}\n{printed[-5000:]}"
+        print(f"  {line}", flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
