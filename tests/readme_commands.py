@@ -2,8 +2,8 @@
 
     python tests/readme_commands.py
 
-`pip` is uv's here, whose cache saves the downloads. Instead of running the tests, which CI does anyway, `pytest` collects
-them: this shows that `pip install -e ".[test]"` brings all that they import.
+`pip` is uv's here, whose cache saves the downloads. `pytest` only collects the tests, which CI runs anyway: this shows
+that `pip install -e ".[test]"` brings all that they import.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def _run(command: str) -> str:
     with tempfile.TemporaryDirectory() as work:
         copy, venv = Path(work, "yolo-starnet"), Path(work, "venv")
         shutil.copytree(ROOT, copy, ignore=LEFT_OUT)
-        subprocess.run(["uv", "venv", "-q", venv], check=True)
+        subprocess.run(["uv", "venv", "-q", "--python", sys.executable, venv], check=True)
         pip = venv / "bin" / "pip"
         pip.write_text(PIP)
         pip.chmod(0o755)

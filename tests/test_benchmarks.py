@@ -2,6 +2,7 @@
 
 import re
 import sys
+from itertools import combinations
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ import export_formats
 import speed
 import speed_report
 import transplant
-from accuracy_picture import picture
+from accuracy_picture import README, picture, readme_picture
 from accuracy_runs import Run
 from markdown_table import table
 from speed_cases import PAIRS, PARTS
@@ -198,6 +199,19 @@ def test_the_picture_labels_at_most_ten_points_with_names_that_load(measured: li
     assert 5 <= len(labels) <= 10
     assert all(accuracy_report.is_loadable(label) for label in labels)
     assert {"yolo11n", "yolo11n-starnet_fit", "yolo11n-starnet"} <= set(labels)
+
+
+def test_the_picture_of_the_readme_names_each_point_so_that_it_needs_no_legend(measured: list[accuracy_report.Row]):
+    points = accuracy_report.points(accuracy_report.for_users(measured))["MuSGD"]
+    figure = readme_picture(points)
+    figure.draw_without_rendering()
+    (axes,) = figure.axes
+    labels = [text.get_text().splitlines()[0] for text in axes.texts]
+    boxes = [text.get_window_extent() for text in axes.texts]
+    assert labels == [*README.values()]
+    assert axes.get_legend() is None
+    assert not any(a.overlaps(b) for a, b in combinations(boxes, 2))
+    assert all(figure.bbox.containsx(x) for box in boxes for x in box.intervalx)
 
 
 def test_speed_records_survive_their_csv(tmp_path: Path):
