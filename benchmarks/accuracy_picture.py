@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -48,7 +49,7 @@ def readme_picture(points: Mapping[str, tuple[float, float]]) -> Figure:
         axes.plot(time, value, "o", color=colour, markersize=10)
         text = f"{label}\n{value:.3f}, {time:.2f} of the time"
         weight = "bold" if model == RECOMMENDED else "normal"
-        below = {"textcoords": "offset points", "ha": "center", "va": "top"}
+        below: dict[str, Any] = {"textcoords": "offset points", "ha": "center", "va": "top"}
         axes.annotate(text, (time, value), (0, -12), color=colour, fontweight=weight, **below)
     axes.margins(x=0.25, y=0.35)
     _describe(axes, f"{SETTING}, MuSGD")
