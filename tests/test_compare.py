@@ -1,6 +1,8 @@
 """Models side by side: `yolo-starnet compare`."""
 
 import csv
+import itertools
+import random
 from pathlib import Path
 
 import pytest
@@ -9,7 +11,7 @@ from ultralytics import YOLO
 
 from conftest import train
 from yolo_starnet import cli
-from yolo_starnet.commands import compare, compare_report
+from yolo_starnet.commands import compare, compare_picture, compare_report
 from yolo_starnet.commands.compare import Options
 
 PAIR = ["yolo11n.yaml", "yolo11n-starnet.yaml"]
@@ -103,3 +105,35 @@ def test_a_wrong_argument_is_one_line_and_leaves_nothing(arguments: list[str], r
     assert error.splitlines()[-1].startswith("yolo-starnet: ")
     assert reason in error
     assert not list(Path().iterdir())
+
+
+def close_points(count: int) -> compare.Comparison:
+    """Models whose times, memory and accuracy are almost alike."""
+    rng = random.Random(count)
+    rows = []
+    for i in range(count):
+        ms = 20 + rng.random() * 2
+        name = f"runs/detect/train{i}/yolo11n-starnet_s{i:03}.pt"
+        rows.append(compare.Row(name, 10, 5 + i / 50, ms, ms - 0.3, ms + 0.5, ms, 300 + i, 0.4 + rng.random() / 90))
+    return compare.Comparison(rows, "in a test", "mAP50-95(B)")
+
+
+@pytest.mark.parametrize("count", [1, 2, 6, 12])
+@pytest.mark.parametrize("memory", [False, True], ids=["time", "time and memory"])
+def test_no_label_of_the_picture_covers_another_or_leaves_its_panel(count: int, memory: bool):
+    figure = compare_picture.draw(close_points(count), memory)
+    assert len(figure.axes) == 1 + memory
+    for axes in figure.axes:
+        boxes = [text.get_window_extent() for text in axes.texts]
+        assert len(boxes) == count
+        assert not [(a, b) for a, b in itertools.combinations(boxes, 2) if a.overlaps(b)]
+        frame = axes.get_window_extent()
+        assert all(frame.x0 < b.x0 and b.x1 < frame.x1 and frame.y0 < b.y0 and b.y1 < frame.y1 for b in boxes)
+
+
+def test_the_picture_has_accuracy_on_y_where_there_is_any_and_gflops_otherwise():
+    with_accuracy = close_points(3)
+    assert compare_picture.draw(with_accuracy).axes[0].get_ylabel() == "mAP50-95(B)"
+    assert compare_picture.draw(with_accuracy._replace(metric="")).axes[0].get_ylabel() == "GFLOPs"
+    (_, memory) = compare_picture.draw(with_accuracy, memory=True).axes
+    assert memory.get_xlabel() == "peak memory, MB"

@@ -105,6 +105,29 @@ def test_timm_is_not_imported_until_a_row_needs_it(python):
     )
 
 
+def test_the_exporter_and_psutil_are_not_imported_until_they_are_needed(python):
+    python(
+        "-c",
+        "import sys; from ultralytics import YOLO; before = {*sys.modules}; import yolo_starnet\n"
+        "new = {*sys.modules} - before; assert not {'psutil', 'ultralytics.engine.exporter'} & new",
+    )
+
+
+def test_deactivation_reaches_a_module_that_was_imported_since_activation(python):
+    python(
+        "-c",
+        "import yolo_starnet\n"
+        "from ultralytics.data import utils; from ultralytics.engine import exporter, trainer, validator\n"
+        "users = [m for m in (exporter, trainer, validator) if hasattr(m, 'check_cls_dataset')]\n"
+        "ours = utils.check_cls_dataset; assert users and all(m.check_cls_dataset is ours for m in users)\n"
+        "yolo_starnet.deactivate()\n"
+        "assert all(m.check_cls_dataset is ours.__wrapped__ for m in (utils, *users))\n"
+        "yolo_starnet.activate()\n"
+        "assert all(m.check_cls_dataset is utils.check_cls_dataset is not ours for m in users)\n"
+        "assert utils.check_cls_dataset.__wrapped__ is ours.__wrapped__",
+    )
+
+
 FALLBACK = "        else:\n            c2 = ch[f]\n\n"
 PARSERS = {
     "fallback removed": (FALLBACK, "\n"),

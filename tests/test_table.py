@@ -14,6 +14,10 @@ def test_the_help_of_a_command_names_every_argument_and_its_meaning(name: str, c
     for key, meaning in COMMANDS[name].keys.items():
         assert f"{key}=" in printed.splitlines()[0]
         assert meaning in printed
+    for flag, meaning in COMMANDS[name].flags.items():
+        assert f"[{flag}]" in printed.splitlines()[0]
+        assert meaning in printed
+    assert f"\nexample: yolo-starnet {name}" in printed
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -12,7 +12,13 @@ class YOLOStarNetError(Exception):
 
 
 class UnsupportedUltralyticsError(YOLOStarNetError, ImportError):
-    """The installed Ultralytics is not laid out as the plugin expects; nothing was patched."""
+    """The installed Ultralytics is not laid out as the plugin expects; nothing was patched.
+
+    Attributes:
+        replaced_by: The module of someone else that has replaced a function of Ultralytics; '' if none has.
+    """
+
+    replaced_by = ""
 
 
 class BackboneError(YOLOStarNetError, ValueError):

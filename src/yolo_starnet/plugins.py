@@ -57,12 +57,14 @@ class Table(dict[str, Backbone]):
         modules: The classes that the parser must know, by class name.
         reserved: Names that Ultralytics has taken.
         pending: The entry points of plugins that are only half imported.
+        left_out: The entry points of plugins that are left out, each with the error that it raised.
     """
 
     def __init__(self, reserved: Mapping[str, object]) -> None:
         super().__init__()
         self.reserved = reserved
         self.pending: list[importlib.metadata.EntryPoint] = []
+        self.left_out: dict[importlib.metadata.EntryPoint, BaseException] = {}
         self.layers: dict[str, RowLayer] = {}
         self.modules: dict[str, type[nn.Module]] = {}
 
@@ -147,11 +149,15 @@ def load(reserved: Mapping[str, object]) -> Table:
         The table, StarNet first.
     """
     table = Table(reserved)
-    disabled = {name.strip() for name in os.environ.get("YOLO_STARNET_DISABLE", "").split(",")}
-    entries = {e for e in importlib.metadata.entry_points(group=hookspecs.PROJECT) if e.name not in disabled}
+    entries = {e for e in importlib.metadata.entry_points(group=hookspecs.PROJECT) if e.name not in disabled()}
     # Our own come first, so that a plugin that clashes with them is left out, not they.
     _load_into(table, sorted(entries, key=lambda e: (not _ours(e), e.name, e.value)))
     return table
+
+
+def disabled() -> set[str]:
+    """The entry points that the user leaves out."""
+    return {name.strip() for name in os.environ.get("YOLO_STARNET_DISABLE", "").split(",")}
 
 
 def _load_into(table: Table, entries: Iterable[importlib.metadata.EntryPoint]) -> None:
@@ -164,7 +170,8 @@ def _load_into(table: Table, entries: Iterable[importlib.metadata.EntryPoint]) -
         try:
             distribution = "" if _ours(entry) or entry.dist is None else entry.dist.name
             table.add(*_registered_by(entry), distribution)
-        except Exception as error:  # a broken plugin must not break `import yolo_starnet`
+        except (Exception, SystemExit) as error:  # a broken plugin must not break `import yolo_starnet`
+            table.left_out[entry] = error
             message = (
                 f"yolo-starnet plugin '{entry.name}' ({entry.value}) is left out: {error!r}. Update it or "
                 f"yolo-starnet, or silence this warning with YOLO_STARNET_DISABLE={entry.name}"

@@ -8,6 +8,7 @@ from pathlib import Path
 from ultralytics.utils import RUNS_DIR
 from ultralytics.utils.files import increment_path
 
+from . import compare_picture
 from .compare import Comparison, Row
 
 
@@ -21,13 +22,17 @@ def table(comparison: Comparison) -> str:
     return "\n".join([*lines, "", comparison.conditions])
 
 
-def write(comparison: Comparison) -> Path:
-    """Write compare.csv, compare.md and compare.png into a new folder and return the folder."""
+def write(comparison: Comparison, memory: bool = False) -> Path:
+    """Write compare.csv, compare.md and compare.png into a new folder; `memory` adds a panel to the picture.
+
+    Returns:
+        The folder.
+    """
     folder = Path(increment_path(RUNS_DIR / "compare", mkdir=True))
     with (folder / "compare.csv").open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([Row._fields, *comparison.rows])
     (folder / "compare.md").write_text(table(comparison) + "\n", encoding="utf-8")
-    _plot(comparison, folder / "compare.png")
+    compare_picture.write(comparison, folder / "compare.png", memory)
     return folder
 
 
@@ -52,23 +57,3 @@ def _cells(row: Row, first: float) -> list[str]:
 
 def _or_dash(value: float | None, spec: str) -> str:
     return "-" if value is None else format(value, spec)
-
-
-def _plot(comparison: Comparison, file: Path) -> None:
-    """Plot accuracy, or GFLOPs if there is no accuracy, over milliseconds, with the quartiles as error bars."""
-    from matplotlib.figure import Figure  # late, because it is slow to import; pyplot would need a display
-
-    figure = Figure(figsize=(8, 5), layout="constrained")
-    axes = figure.subplots()
-    for row in comparison.rows:
-        y = row.accuracy if comparison.metric else row.gflops
-        if y is None:
-            continue
-        spread = [[row.inference - row.low], [row.high - row.inference]]
-        axes.errorbar([row.inference], [y], xerr=spread, fmt="o", capsize=3)
-        axes.annotate(Path(row.model).name, (row.inference, y), xytext=(6, 6), textcoords="offset points", fontsize=8)
-    axes.set(xlabel="inference, ms an image", ylabel=comparison.metric or "GFLOPs", xlim=(0, None))
-    axes.margins(x=0.2, y=0.15)
-    axes.set_title(comparison.conditions, fontsize=7, wrap=True)
-    axes.grid(alpha=0.3)
-    figure.savefig(file, dpi=150)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from .. import plugins
 from ..errors import ConfigError, YOLOStarNetError, nearest
-from . import compare, compare_report, enable, graft, models, new, transplant
+from . import compare, compare_report, completion, doctor, enable, graft, models, new, transplant
 
 
 class Command(NamedTuple):
@@ -21,18 +21,20 @@ class Command(NamedTuple):
         summary: What it does, on one line.
         keys: The arguments that it takes, each with its meaning.
         required: Those of `keys` that must be given.
-        example: Arguments for an example.
+        example: Arguments for an example; '' where it takes none.
         details: What else its help says.
         word: The one of `keys` that may be given without its name, as a word alone.
+        flags: The words that it takes, such as `--json`, each with its meaning.
     """
 
-    run: Callable[[Mapping[str, str]], None]
+    run: Callable[[Mapping[str, str]], int | None]
     summary: str
     keys: Mapping[str, str] = {}
     required: tuple[str, ...] = ()
     example: str = ""
     details: str = ""
     word: str = ""
+    flags: Mapping[str, str] = {}
 
 
 def main(name: str, args: Sequence[str]) -> int:
@@ -43,34 +45,38 @@ def main(name: str, args: Sequence[str]) -> int:
         args: Its arguments, `key=value`.
 
     Returns:
-        The exit status: 1 after an error of this package or of the system, such as a full disk. It is printed on one
-        line.
+        The exit status: that of the command, or 1 after an error of this package or of the system, such as a full
+        disk. It is printed on one line.
     """
     if {"-h", "--help", "help"} & set(args):
         print(help_of(name))
         return 0
     try:
-        COMMANDS[name].run(_parse(name, args))
+        return COMMANDS[name].run(_parse(name, args)) or 0
     except (YOLOStarNetError, OSError) as error:
         print(f"yolo-starnet: {error}", file=sys.stderr)
         return 1
-    return 0
 
 
 def help_of(name: str) -> str:
     """The help of a command: usage, what it does, its arguments, an example."""
     command = COMMANDS[name]
-    usage = " ".join(
+    usage = [
         f"[{key}=]{key.upper()}" if key == command.word else f"{key}=..." if key in command.required else f"[{key}=...]"
         for key in command.keys
-    )
+    ] + [f"[{flag}]" for flag in command.flags]
     parts = [
-        f"usage: yolo-starnet {name} {usage}".rstrip(),
+        " ".join(["usage: yolo-starnet", name, *usage]),
         textwrap.fill(f"{command.summary[0].upper()}{command.summary[1:]}. {command.details}".strip(), 100),
-        "\n".join(f"  {f'{key}=':<10}{meaning}" for key, meaning in command.keys.items()),
-        f"example: yolo-starnet {name} {command.example}" if command.example else "",
+        "\n".join(f"  {argument:<10}{meaning}" for argument, meaning in _arguments(command).items()),
+        f"example: yolo-starnet {name} {command.example}".rstrip(),
     ]
     return "\n\n".join(part for part in parts if part)
+
+
+def _arguments(command: Command) -> dict[str, str]:
+    """Each argument of a command as it is written, with its meaning."""
+    return {**{f"{key}=": meaning for key, meaning in command.keys.items()}, **command.flags}
 
 
 def _parse(name: str, args: Sequence[str]) -> dict[str, str]:
@@ -78,16 +84,18 @@ def _parse(name: str, args: Sequence[str]) -> dict[str, str]:
     command = COMMANDS[name]
     if command.word and args and "=" not in args[0]:
         args = [f"{command.word}={args[0]}", *args[1:]]
+    flags = {arg.removeprefix("--"): "" for arg in args if arg in command.flags}
+    args = [arg for arg in args if arg not in command.flags]
     given = dict(arg.removeprefix("--").split("=", 1) for arg in args if "=" in arg)
     unknown = [arg for arg in args if "=" not in arg] + [key for key in given if key not in command.keys]
     see = f"See yolo-starnet {name} --help"
     if unknown:
-        known = f" among {', '.join(f'{key}=' for key in command.keys)}" if command.keys else "; it takes none"
+        known = f" among {', '.join(_arguments(command))}" if _arguments(command) else "; it takes none"
         similar = nearest(unknown[0], command.keys)
         raise YOLOStarNetError(f"'{name}' has no argument '{unknown[0]}'{known}{similar or '.'} {see}")
     if missing := [key for key in command.required if not given.get(key)]:
         raise ConfigError(f"'{name}' needs {missing[0]}=, {command.keys[missing[0]]}. {see}")
-    return given
+    return {**given, **flags}
 
 
 def _compare(given: Mapping[str, str]) -> None:
@@ -96,7 +104,7 @@ def _compare(given: Mapping[str, str]) -> None:
     options = compare.Options(**numbers, **words)  # type: ignore[arg-type]  # numbers hold int fields, words str ones
     comparison = compare.compare([name.strip() for name in given["model"].split(",") if name.strip()], options)
     print(compare_report.table(comparison))
-    print(f"Written, with a picture, to {compare_report.write(comparison)}")
+    print(f"Written, with a picture, to {compare_report.write(comparison, memory='memory' in given)}")
 
 
 def _positive(key: str, value: str) -> int:
@@ -127,6 +135,16 @@ def _models(given: Mapping[str, str]) -> None:
 def _new(given: Mapping[str, str]) -> None:
     folder = new.new(**given)
     print(f"Written to {folder}; install and test it with: pip install -e {folder} && pytest {folder}")
+
+
+def _doctor(given: Mapping[str, str]) -> int:
+    return doctor.doctor(as_json="json" in given)
+
+
+def _completion(given: Mapping[str, str]) -> None:
+    print(
+        completion.script(given["shell"], {name: [*_arguments(command)] for name, command in COMMANDS.items()}), end=""
+    )
 
 
 def _enable(given: Mapping[str, str]) -> None:
@@ -182,6 +200,7 @@ COMMANDS = {
         "model=yolo11n.yaml,yolo11n-starnet.yaml,best.pt",
         "It times the stock predict, with the models interleaved after a warm-up. It writes a CSV, a table in "
         "Markdown and a picture into a new folder runs/compare.",
+        flags={"--memory": "add a panel with the peak memory to the picture"},
     ),
     "transplant": Command(
         _transplant,
@@ -219,6 +238,24 @@ COMMANDS = {
         "and reloads a model. Only an installed package adds names: no YAML, no checkpoint and no environment variable "
         "ever imports a file.",
         word="name",
+    ),
+    "doctor": Command(
+        _doctor,
+        "look at this environment: what is installed, patched, left out and writable, and what mends what does not fit",
+        example="--json",
+        details="It changes nothing, and works where the plugin cannot be active. Its exit status is 0 only where "
+        "everything fits.",
+        flags={"--json": "print the same as JSON, for a report of a bug"},
+    ),
+    "completion": Command(
+        _completion,
+        "print the script that completes arguments of yolo-starnet in a shell",
+        {"shell": "bash or zsh"},
+        ("shell",),
+        "bash",
+        "To have it in every new shell, run: yolo-starnet completion bash >> ~/.bashrc (or zsh >> ~/.zshrc, after "
+        "compinit).",
+        word="shell",
     ),
     "enable": Command(
         _enable,

@@ -16,33 +16,68 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 from types import FunctionType, ModuleType, SimpleNamespace
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import ultralytics
 from torch import nn
 from ultralytics import nn as ultralytics_nn
 from ultralytics.data import utils as data_utils
-from ultralytics.engine import exporter, trainer, tuner, validator
+from ultralytics.engine import tuner
 from ultralytics.nn import tasks
 from ultralytics.utils import LOGGER, dist
 
 from .. import plugins
 from ..demo import datasets
+from ..errors import UnsupportedUltralyticsError
 from ..feature_maps import FeatureMaps
 from ..model_yaml import expand, names, row_layers
 from . import checkpoints, explain, recompile, transfer
 
-Undo = Callable[[], None]
 PACKAGE = __name__.partition(".")[0]
 
 _lock = threading.RLock()
-_undo: list[Undo] = []
+
+
+class Change(NamedTuple):
+    """A changed attribute of Ultralytics.
+
+    Attributes:
+        owner: The module or class.
+        name: The name of the attribute.
+        value: What it is now.
+        undo: The function that makes it what it was before.
+    """
+
+    owner: ModuleType | type
+    name: str
+    value: object
+    undo: Callable[[], None]
+
+
+_done: list[Change] = []
 
 
 def is_active() -> bool:
     """Whether Ultralytics is patched."""
-    return bool(_undo)
+    return bool(_done)
+
+
+def changes() -> list[Change]:
+    """What is changed in Ultralytics, in the order of the changes."""
+    return [*_done]
+
+
+def problems() -> list[UnsupportedUltralyticsError]:
+    """Try each patch by itself and undo it: why those that do not fit this Ultralytics cannot be made."""
+    found = []
+    with _lock:
+        for patch in () if _done else _PATCHES:
+            try:
+                _undo(patch())
+            except UnsupportedUltralyticsError as error:
+                found.append(error)
+    return found
 
 
 def activate() -> None:
@@ -52,31 +87,31 @@ def activate() -> None:
         UnsupportedUltralyticsError: Ultralytics is not laid out as expected. Nothing stays patched.
     """
     with _lock:
-        if _undo:
+        if _done:
             return
-        done: list[Undo] = []
+        done: list[Change] = []
         try:
             for patch in _PATCHES:
                 done.extend(patch())
         except BaseException:
-            _run(done)
+            _undo(done)
             raise
-        _undo.extend(done)
+        _done.extend(done)
 
 
 def deactivate() -> None:
     """Put every original object back. Models that are built already go on working."""
     with _lock:
-        _run(_undo)
-        _undo.clear()
+        _undo(_done)
+        _done.clear()
 
 
-def _run(undo: list[Undo]) -> None:
-    for step in reversed(undo):
-        step()
+def _undo(done: list[Change]) -> None:
+    for change in reversed(done):
+        change.undo()
 
 
-def _inject_modules() -> list[Undo]:
+def _inject_modules() -> list[Change]:
     """Let the stock parser find the registered classes, which it looks up by name in its own module."""
     missing = {k: module for k, module in plugins.table().modules.items() if vars(tasks).get(k) is not module}
     return [_set(tasks, name, module) for name, module in missing.items()]
@@ -86,12 +121,12 @@ def _registered() -> plugins.Table:
     """The table of plugins, its classes injected: also those of a plugin that was only half imported at activation."""
     table = plugins.table()
     with _lock:
-        if _undo:
-            _undo.extend(_inject_modules())
+        if _done:
+            _done.extend(_inject_modules())
     return table
 
 
-def _patch_parse_model() -> list[Undo]:
+def _patch_parse_model() -> list[Change]:
     """Expand a backbone row before the parser sees it, and ask registered classes for their output channels."""
     original = _function(tasks, "parse_model", ("d", "ch"))
 
@@ -125,7 +160,7 @@ def _patch_parse_model() -> list[Undo]:
     return [_set(owner, "parse_model", parse_model) for owner in owners]
 
 
-def _patch_initialize_weights() -> list[Undo]:
+def _patch_initialize_weights() -> list[Change]:
     """Keep the settings of a module whose feature maps a backbone takes.
 
     Ultralytics sets `eps` and `momentum` of every plain BatchNorm. Older releases make every activation work in place,
@@ -145,7 +180,7 @@ def _patch_initialize_weights() -> list[Undo]:
     return [_set(tasks, "initialize_weights", initialize_weights)]
 
 
-def _patch_predict_once() -> list[Undo]:
+def _patch_predict_once() -> list[Change]:
     """Name the layer that failed when the forward loop raises. It adds nothing to the loop itself."""
     original = _function(tasks.BaseModel, "_predict_once", ("self", "x"))
 
@@ -162,7 +197,7 @@ def _patch_predict_once() -> list[Undo]:
     return [_set(tasks.BaseModel, "_predict_once", _predict_once)]
 
 
-def _patch_check_yaml() -> list[Undo]:
+def _patch_check_yaml() -> list[Change]:
     """Resolve config names where Ultralytics looks for the YAML file of a model.
 
     Ultralytics looks for the name with its scale and for the name without, the first time with `hard=False`, which
@@ -192,7 +227,7 @@ def _patch_check_yaml() -> list[Undo]:
     return [_set(tasks, "check_yaml", check_yaml)]
 
 
-def _patch_check_file() -> list[Undo]:
+def _patch_check_file() -> list[Change]:
     """Resolve the names of the built-in data sets where Ultralytics looks for data YAML files."""
     original = _function(data_utils, "check_file", ("file", "suffix"))
     signature = inspect.signature(original)
@@ -210,7 +245,7 @@ def _patch_check_file() -> list[Undo]:
     return [_set(data_utils, "check_file", check_file)]
 
 
-def _patch_check_cls_dataset() -> list[Undo]:
+def _patch_check_cls_dataset() -> list[Change]:
     """Resolve the name of the built-in set for classification, which Ultralytics would try to download."""
     original = _function(data_utils, "check_cls_dataset", ("dataset",))
 
@@ -218,11 +253,21 @@ def _patch_check_cls_dataset() -> list[Undo]:
     def check_cls_dataset(dataset: Any, *args: Any, **kwargs: Any) -> Any:
         return original(datasets.find_folder(str(dataset)) or dataset, *args, **kwargs)
 
-    owners = [m for m in (data_utils, trainer, validator, exporter) if vars(m).get("check_cls_dataset") is original]
-    return [_set(owner, "check_cls_dataset", check_cls_dataset) for owner in owners]
+    def put_back() -> None:  # also in modules that were imported since, and that took ours from `data_utils`
+        for module in _holders("check_cls_dataset", check_cls_dataset):
+            vars(module)["check_cls_dataset"] = original
+
+    owners = _holders("check_cls_dataset", original)
+    return [_set(owner, "check_cls_dataset", check_cls_dataset)._replace(undo=put_back) for owner in owners]
 
 
-def _patch_generate_ddp_file() -> list[Undo]:
+def _holders(name: str, value: object) -> list[ModuleType]:
+    """The imported modules of Ultralytics that hold an object under this name."""
+    modules = [module for key, module in [*sys.modules.items()] if key.startswith("ultralytics.")]
+    return [module for module in modules if isinstance(module, ModuleType) and vars(module).get(name) is value]
+
+
+def _patch_generate_ddp_file() -> list[Change]:
     """Import this package in the script that Ultralytics writes for the workers of a multi-GPU training."""
     original = _function(dist, "generate_ddp_file", ("trainer",))
 
@@ -238,7 +283,7 @@ def _patch_generate_ddp_file() -> list[Undo]:
     return [_set(dist, "generate_ddp_file", generate_ddp_file)]
 
 
-def _patch_tuner() -> list[Undo]:
+def _patch_tuner() -> list[Change]:
     """Let `tune()` start our command line, on releases that start `yolo train` in a new process."""
     if not hasattr(tuner, "subprocess"):
         return []
@@ -249,7 +294,7 @@ def _patch_tuner() -> list[Undo]:
     return [_set(tuner, "subprocess", SimpleNamespace(**{**vars(subprocess), "run": run}))]
 
 
-def _patch_torch_safe_load() -> list[Undo]:
+def _patch_torch_safe_load() -> list[Change]:
     """Prepare the load of a checkpoint on a backbone, and switch its `pretrained` off: its own weights count."""
     original = _function(tasks, "torch_safe_load", ("weight",))
 
@@ -269,7 +314,7 @@ def _patch_torch_safe_load() -> list[Undo]:
     return [_set(owner, "torch_safe_load", torch_safe_load) for owner in owners]
 
 
-def _patch_load() -> list[Undo]:
+def _patch_load() -> list[Change]:
     """Load weights row by row between models on different backbones, where the same index means another row."""
     original = _function(tasks.BaseModel, "load", ("self", "weights"))
 
@@ -308,17 +353,19 @@ def _function(owner: ModuleType | type, name: str, parameters: tuple[str, ...]) 
     if not isinstance(function, FunctionType):
         raise recompile.unsupported(f"{where} is {function!r}, expected a function")
     if not function.__code__.co_filename.startswith(str(Path(ultralytics.__file__).parent)):
-        raise recompile.unsupported(
-            f"{where} was replaced by {function.__module__}.{function.__qualname__}; import yolo_starnet first"
-        )
+        module = function.__globals__["__name__"]  # `functools.wraps` copies `__module__`
+        found = f"{where} was replaced by {module} ({function.__code__.co_filename})"
+        error = recompile.unsupported(found, "Import yolo_starnet first, or do without that module.")
+        error.replaced_by = module
+        raise error
     first = tuple(inspect.signature(function).parameters)[: len(parameters)]
     if first != parameters:
         raise recompile.unsupported(f"the first parameters of {where} are {first}, expected {parameters}")
     return function
 
 
-def _set(owner: ModuleType | type, name: str, value: object) -> Undo:
-    """Assign an attribute and return the function that undoes it."""
+def _set(owner: ModuleType | type, name: str, value: object) -> Change:
+    """Assign an attribute."""
     undo = functools.partial(setattr, owner, name, vars(owner)[name]) if name in vars(owner) else None
     setattr(owner, name, value)
-    return undo or functools.partial(delattr, owner, name)
+    return Change(owner, name, value, undo or functools.partial(delattr, owner, name))

@@ -18,6 +18,8 @@ FALLBACK = "c2 = ch[f]"
 QUESTION = "ch[f] if (c2 := _out_channels(m, args, f, n, ch)) is None else c2"
 """What takes the place of its value. The lookup stays in the parser, so a wrong `from` fails there as ever."""
 
+ADVICE = "Install another release of either (pip install -U yolo-starnet ultralytics)."
+
 Answer = Callable[[type[nn.Module], list[Any], Any, int, list[int]], int | None]
 """From a row's class, arguments, `from`, repeats and the channels of all rows before it to its output channels."""
 
@@ -82,9 +84,8 @@ def _bind(function: ast.stmt, original: FunctionType, out_channels: Callable[...
     return namespace["bind"](out_channels)
 
 
-def unsupported(found: str) -> UnsupportedUltralyticsError:
+def unsupported(found: str, advice: str = ADVICE) -> UnsupportedUltralyticsError:
     """The error for an Ultralytics that is not laid out as expected; `found` says what it has instead."""
     return UnsupportedUltralyticsError(
-        f"yolo-starnet cannot extend Ultralytics {ultralytics.__version__} ({ultralytics.__file__}): {found}. "
-        "Install another release of either (pip install -U yolo-starnet ultralytics)."
+        f"yolo-starnet cannot extend Ultralytics {ultralytics.__version__} ({ultralytics.__file__}): {found}. {advice}"
     )
