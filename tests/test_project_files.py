@@ -64,6 +64,12 @@ def test_every_file_and_session_that_contributing_names_exists():
     }
 
 
+def test_every_link_of_contributing_to_a_file_leads_to_one():
+    links = re.findall(r"\]\(([^)#]+)\)", text("CONTRIBUTING.md"))
+    assert links
+    assert not [link for link in links if not (ROOT / link).exists()]
+
+
 def test_the_notebook_installs_the_package_first_and_holds_no_output():
     cells = json.loads(text("examples/quickstart.ipynb"))["cells"]
     code = [cell for cell in cells if cell["cell_type"] == "code"]
