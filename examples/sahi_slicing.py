@@ -22,7 +22,7 @@ model = AutoDetectionModel.from_pretrained(
     "ultralytics", model_path=sys.argv[1], confidence_threshold=0.25, device="cpu", image_size=160
 )
 whole = get_prediction(large, model).object_prediction_list  # 640 x 640 pixels, seen at 160 x 160
-sliced = get_sliced_prediction(large, model, slice_height=160, slice_width=160, verbose=0)
+sliced = get_sliced_prediction(large, model, slice_height=160, slice_width=160, perform_standard_pred=False, verbose=0)
 sliced.export_visuals(".", file_name="sliced")
 found = len(sliced.object_prediction_list)
 print(f"{len(whole)} objects in the whole image, {found} in its slices; drawn into sliced.png")

@@ -45,7 +45,7 @@ def test_train_writes_a_checkpoint_that_can_be_loaded(learned: Path):
 def test_transplant_makes_a_trained_model_lighter(python, tmp_path: Path):
     model = YOLO("yolo11n.yaml")
     model.model.args = {"task": "detect"}
-    torch.save({"model": model.model, "train_args": {"task": "detect", "imgsz": 160}}, tmp_path / "stock.pt")
+    torch.save({"model": model.model, "train_args": {"task": "detect", "imgsz": 64}}, tmp_path / "stock.pt")
     before, after, written = python(str(PROGRAMS["transplant"]), "stock.pt", "1").stdout.splitlines()[-3:]
     counts = [int(re.search(r": ([\d,]+) parameters", line)[1].replace(",", "")) for line in (before, after)]
     assert counts[1] < counts[0]
