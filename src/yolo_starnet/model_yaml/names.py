@@ -25,6 +25,10 @@ _PACKAGE = Path(__file__).parents[1]
 # In a wheel the folder lies in the package; in a checkout and an editable install, at the top of the repository.
 CONFIGS = next((p for p in (_PACKAGE / "configs", _PACKAGE.parents[1] / "configs") if p.is_dir()), _PACKAGE / "configs")
 DEFAULT_BACKBONE = "starnet_s1"
+NPU = "_npu"
+"""The end of a StarNet's name in a config name that stands for `NPU_FORM`: `yolo11n-starnet_fit_npu.yaml`."""
+NPU_FORM = {"act": "relu", "kernel": 3}
+"""The options of a StarNet whose operators every NPU computes well in integers."""
 FAMILY = re.compile(r"yolo(?:e-)?v?\d+")
 FIRST_RELEASES = {
     "yolov8-world": "8.1.14",
@@ -61,7 +65,8 @@ def find(name: str, backbones: Collection[str]) -> Path | None:
     Args:
         name: A stock name with a backbone in it, `<family><scale>-<backbone>[-<suffix>].yaml`, as a user gives it to
             `YOLO(...)`: `yolo26n-starnet_s050-seg.yaml` is `yolo26n-seg.yaml` on `starnet_s050`. `starnet` alone means
-            `starnet_s1`, `timm_NAME` the model NAME of timm. A path with a folder in it is never a config name.
+            `starnet_s1`, `timm_NAME` the model NAME of timm, and `_npu` after a StarNet its form for NPUs. A path with
+            a folder in it is never a config name.
         backbones: The registered backbone names.
 
     Returns:
@@ -96,7 +101,9 @@ def file_of(config: ConfigName, backbones: Collection[str]) -> Path:
             raise ConfigError(missing(config.stock, config.token))
     except ConfigError as error:
         raise ConfigError(f"no config '{config.name}': {error}") from error
-    shipped = CONFIGS / name_of(base.stem, "starnet" if backbone == DEFAULT_BACKBONE else config.token)
+    shipped = CONFIGS / name_of(
+        base.stem, "starnet" if (backbone, arguments) == (DEFAULT_BACKBONE, []) else config.token
+    )
     if shipped.is_file():
         return shipped
     releases = f"{ultralytics.__version__}-{__version__}"  # a graft depends on both
@@ -127,6 +134,8 @@ def parse_backbone(token: str, backbones: Collection[str]) -> tuple[str, Any]:
     """
     if token.startswith("timm_") and "timm" in backbones:
         return "timm", {"model": token.removeprefix("timm_")}
+    if token.startswith("starnet") and token.endswith(NPU) and token not in backbones:
+        return parse_backbone(token.removesuffix(NPU), backbones)[0], dict(NPU_FORM)
     name = DEFAULT_BACKBONE if token == "starnet" else token
     if name not in backbones:
         suggestion = nearest(name, backbones) or f"; there are {', '.join(backbones)}"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import platform
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
@@ -27,6 +28,7 @@ class Activation(NamedTuple):
 
 ACTIVATIONS: dict[type[nn.Module], Activation] = {
     nn.Identity: Activation("none", [], ""),
+    nn.ReLU: Activation("relu", [], ""),
     nn.ReLU6: Activation("hardtanh", [0.0, 6.0], ""),
     nn.SiLU: Activation("swish", [], ""),
 }
@@ -71,12 +73,11 @@ def fits(x: torch.Tensor, *convolutions: nn.Module) -> bool:
     )
 
 
-def star_block(
-    x: torch.Tensor, dwconv: nn.Conv2d, f1: nn.Conv2d, f2: nn.Conv2d, g: nn.Conv2d, dwconv2: nn.Conv2d
-) -> torch.Tensor:
-    """Fused star block in five operators, B x c x H x W: x + dwconv2(g(ReLU6(f1(y)) * f2(y))) where y = dwconv(x)."""
+def star_block(x: torch.Tensor, convolutions: Sequence[nn.Conv2d], act: type[nn.Module]) -> torch.Tensor:
+    """Fused star block in five operators, B x c x H x W: x + dwconv2(g(act(f1(y)) * f2(y))) where y = dwconv(x)."""
+    dwconv, f1, f2, g, dwconv2 = convolutions
     y = convolve(dwconv, x)
-    y = convolve(f2, y, times=convolve(f1, y, act=nn.ReLU6))
+    y = convolve(f2, y, times=convolve(f1, y, act=act))
     return convolve(dwconv2, convolve(g, y), plus=x)
 
 

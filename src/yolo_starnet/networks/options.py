@@ -1,16 +1,45 @@
-"""Options that all StarNets share: range checks, channels by width and rates of stochastic depth."""
+"""Options that all StarNets share: range checks, channels by width, stochastic depth, kernel and activation."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 from itertools import accumulate
-from typing import TypeGuard
+from typing import NamedTuple, TypeGuard
+
+from torch import nn
 
 MOST_WIDTH = 8
 """The largest width, over five times that of scale x. A larger one is a slip, and its weights fit no memory."""
 MOST_RATIO = 16
 """The largest `mlp_ratio`; the published networks have 3 and 4."""
+ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "relu6": nn.ReLU6, "silu": nn.SiLU}
+"""The values of `act`."""
+KERNELS = (3, 5, 7)
+"""The values of `kernel`."""
+
+
+class Form(NamedTuple):
+    """The options that fit a network to a chip. By default, they change nothing."""
+
+    kernel: int = 7
+    """Height and width of the depthwise convolutions in star blocks."""
+    act: str | None = None
+    """The activation of every layer; None leaves each layer its own."""
+
+    def check(self) -> None:
+        """Raise `ValueError` unless both values are known."""
+        if type(self.kernel) is not int or self.kernel not in KERNELS:
+            raise ValueError(f"kernel must be one of {', '.join(map(str, KERNELS))}, found {self.kernel!r}")
+        if self.act is not None and self.act not in tuple(ACTIVATIONS):
+            raise ValueError(f"act must be one of {', '.join(ACTIVATIONS)}, found {self.act!r}")
+
+    def activate(self, level: nn.Module) -> None:
+        """Set every activation of a level to `act`."""
+        for layer in level.modules() if self.act else ():
+            for name, child in layer.named_children():
+                if isinstance(child, tuple(ACTIVATIONS.values())):
+                    setattr(layer, name, ACTIVATIONS[str(self.act)]())
 
 
 def check_common(width: object, drop_path_rate: object, mlp_ratio: object) -> None:

@@ -18,7 +18,7 @@ from ultralytics.nn.modules import Conv
 from ..backbone import Backbone, Layer
 from ..hookspecs import hookimpl
 from . import imagenet, memory, onednn
-from .options import check_common, check_positive, drop_path_rates, make_divisible
+from .options import Form, check_common, check_positive, drop_path_rates, make_divisible
 
 STEM_CHANNELS = 32
 """Channels of the stem at width 1.0."""
@@ -45,11 +45,12 @@ class ConvBN(Conv):
 
 
 class StarStem(ConvBN):
-    """The first level: B x c1 x H x W to B x c2 x H/2 x W/2, with values from 0 to 6."""
+    """The first level: B x c1 x H x W to B x c2 x H/2 x W/2, by default with values from 0 to 6."""
 
-    def __init__(self, c1: int, c2: int) -> None:
-        """Build a 3 x 3 convolution of stride 2 with BatchNorm and ReLU6."""
+    def __init__(self, c1: int, c2: int, act: str | None = None) -> None:
+        """Build a 3 x 3 convolution of stride 2 with BatchNorm and ReLU6, or the activation `act`."""
         super().__init__(c1, c2, 3, 2, act=nn.ReLU6())
+        Form(act=act).activate(self)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Run the level in the memory format that is fastest for the levels after it."""
@@ -60,8 +61,8 @@ class StarStem(ConvBN):
         return super().forward_fuse(memory.arrange_image(x, self.conv.weight, self.training))
 
     @staticmethod
-    def out_channels(c1: int, c2: int) -> int:
-        """Output channels of `StarStem(c1, c2)`."""
+    def out_channels(c1: int, c2: int, *_: object) -> int:
+        """Output channels of `StarStem(c1, c2, …)`."""
         return c2
 
 
@@ -97,22 +98,22 @@ class StarBlock(nn.Module):
     build_conv: Callable[..., nn.Module] = staticmethod(plain_conv)
     """Builds `f1`, `f2` and `dwconv2`. In the paper, no BatchNorm follows them."""
 
-    def __init__(self, c: int, mlp_ratio: int = DEFAULT_MLP_RATIO, drop_path: float = 0.0) -> None:
+    def __init__(self, c: int, mlp_ratio: int = DEFAULT_MLP_RATIO, drop_path: float = 0.0, kernel: int = 7) -> None:
         """Build a block with `mlp_ratio * c` channels in each branch, dropped at the rate of `drop_path`."""
         super().__init__()
         hidden = mlp_ratio * c
-        self.dwconv = ConvBN(c, c, 7, g=c)
+        self.dwconv = ConvBN(c, c, kernel, g=c)
         self.f1 = self.build_conv(c, hidden)
         self.f2 = self.build_conv(c, hidden)
         self.g = ConvBN(hidden, c)
-        self.dwconv2 = self.build_conv(c, c, 7, g=c)
+        self.dwconv2 = self.build_conv(c, c, kernel, g=c)
         self.act = nn.ReLU6()
         self.drop_path = DropPath(drop_path) if drop_path else nn.Identity()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Compute x + dwconv2(g(act(f1(y)) * f2(y))), where y = dwconv(x)."""
         if self._runs_packed(x):
-            return onednn.star_block(x, *self._convolutions())
+            return onednn.star_block(x, self._convolutions(), type(self.act))
         y = self.dwconv(x)
         y = memory.multiply(self.act(self.f1(y)), self.f2(y))
         y = self.dwconv2(self.g(y))
@@ -134,11 +135,19 @@ class StarStage(nn.Sequential):
     block = StarBlock
 
     def __init__(
-        self, c1: int, c2: int, depth: int, mlp_ratio: int = DEFAULT_MLP_RATIO, drop_path: Sequence[float] = ()
+        self,
+        c1: int,
+        c2: int,
+        depth: int,
+        mlp_ratio: int = DEFAULT_MLP_RATIO,
+        drop_path: Sequence[float] = (),
+        kernel: int = 7,
+        act: str | None = None,
     ) -> None:
         """Build a 3 x 3 convolution of stride 2 and `depth` blocks; `drop_path` has a rate for each block, or none."""
         rates = drop_path or [0.0] * depth
-        super().__init__(ConvBN(c1, c2, 3, 2), *(self.block(c2, mlp_ratio, rate) for rate in rates))
+        super().__init__(ConvBN(c1, c2, 3, 2), *(self.block(c2, mlp_ratio, rate, kernel) for rate in rates))
+        Form(kernel, act).activate(self)
 
     @staticmethod
     def out_channels(c1: int, c2: int, *_: object) -> int:
@@ -146,9 +155,11 @@ class StarStage(nn.Sequential):
         return c2
 
     @classmethod
-    def layer(cls, c1: int, c2: int, depth: int, mlp_ratio: int, drop_path: list[float]) -> Layer:
-        """The layer that builds this stage. It has no argument for the rates if there are none, as models print it."""
+    def layer(cls, c1: int, c2: int, depth: int, mlp_ratio: int, drop_path: list[float], form: Form) -> Layer:
+        """The layer that builds this stage. Models print its arguments, so defaults are left out."""
         args = (c1, c2, depth, mlp_ratio)
+        if form != Form():
+            return Layer(cls, (*args, drop_path, *form))
         return Layer(cls, (*args, drop_path) if drop_path else args)
 
 
@@ -185,6 +196,8 @@ def levels(
     mlp_ratio: int | None = None,
     drop_path_rate: float = 0.0,
     pretrained: bool | str = False,
+    kernel: int = Form().kernel,
+    act: str | None = None,
 ) -> list[Layer]:
     """The five layers of a variant.
 
@@ -196,6 +209,8 @@ def levels(
         mlp_ratio: Branch channels of a star block, in multiples of the block's; the variant's unless given; at most 16.
         drop_path_rate: Rate of dropping the last block; the rates rise linearly from 0 at the first.
         pretrained: Whether the layers will get ImageNet weights, or the path of a file with them.
+        kernel: Height and width of the depthwise convolutions: 3, 5 or 7.
+        act: The activation of every layer: relu, relu6 or silu; relu6 unless given.
 
     Returns:
         Layers of strides 2, 4, 8, 16 and 32.
@@ -206,25 +221,29 @@ def levels(
     ratio = variant.mlp_ratio if mlp_ratio is None else mlp_ratio
     check_positive("depth", depth)
     check_common(width, drop_path_rate, ratio)
+    form = Form(kernel, act)
+    form.check()
     if pretrained:
-        _check_weights(variant, pretrained, width, ratio)
+        _check_weights(variant, pretrained, width, ratio, kernel)
     stem, base = (c if width == 1 else make_divisible(int(c * width)) for c in (STEM_CHANNELS, variant.base))
     channels = [stem, base, 2 * base, 4 * base, 8 * base]
     rates = drop_path_rates(drop_path_rate, variant.depths)
     stages = [
-        StarStage.layer(c1, c2, blocks, int(ratio), dropped)
+        StarStage.layer(c1, c2, blocks, int(ratio), dropped, form)
         for (c1, c2), blocks, dropped in zip(pairwise(channels), variant.depths, rates)
     ]
-    return [Layer(StarStem, (in_channels, stem)), *stages]
+    return [Layer(StarStem, (in_channels, stem, *([act] if act else []))), *stages]
 
 
-def _check_weights(variant: Variant, pretrained: object, width: float, ratio: float) -> None:
+def _check_weights(variant: Variant, pretrained: object, width: float, ratio: float, kernel: int) -> None:
     """Refuse to load weights where none can fit, before anything is built or fetched."""
     fits = "weights fit only the published network, {width: 1.0, pretrained: …}"
     if width != 1:
         raise ValueError(f"{fits}; found width {width:g}, from the row or, if the row has none, from the model's scale")
     if ratio != variant.mlp_ratio:
         raise ValueError(f"{fits}; found mlp_ratio {ratio}, expected {variant.mlp_ratio}; remove it from the row")
+    if kernel != Form().kernel:
+        raise ValueError(f"{fits}; found kernel {kernel}, expected {Form().kernel}; remove it from the row")
     if pretrained is True and not variant.published:
         names = ", ".join(name for name, v in VARIANTS.items() if v.published)
         raise ValueError(f"no weights are published for this variant, only for {names}; give the path of a file")

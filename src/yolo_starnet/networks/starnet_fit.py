@@ -20,7 +20,7 @@ from ultralytics.nn.modules import Bottleneck, C2f, Conv
 
 from ..backbone import Backbone, Layer
 from ..hookspecs import hookimpl
-from .options import check_common, drop_path_rates, make_divisible, whole, whole_per_stage
+from .options import Form, check_common, drop_path_rates, make_divisible, whole, whole_per_stage
 from .starnet import ConvBN, StarBlock, StarStage, StarStem
 
 SHRINK = 3.0
@@ -59,10 +59,9 @@ FIRST_STAR_LEVEL = 4
 class FitStem(StarStem):
     """The first level: B x c1 x H x W to B x c2 x H/2 x W/2."""
 
-    def __init__(self, c1: int, c2: int) -> None:
-        """Build a 3 x 3 convolution of stride 2 with BatchNorm and SiLU."""
-        super().__init__(c1, c2)
-        self.act = nn.SiLU()
+    def __init__(self, c1: int, c2: int, act: str | None = None) -> None:
+        """Build a 3 x 3 convolution of stride 2 with BatchNorm and SiLU, or the activation `act`."""
+        super().__init__(c1, c2, act or "silu")
         _prepare(self)
 
 
@@ -84,14 +83,15 @@ class CSP(C2f):
 class ConvStage(nn.Sequential):
     """One level without star blocks: B x c1 x H x W to B x c2 x H/2 x W/2."""
 
-    def __init__(self, c1: int, c2: int, depth: int) -> None:
+    def __init__(self, c1: int, c2: int, depth: int, act: str | None = None) -> None:
         """Build a 3 x 3 convolution of stride 2 with SiLU and, unless `depth` is 0, a CSP of `depth` bottlenecks."""
         super().__init__(ConvBN(c1, c2, 3, 2, act=nn.SiLU()), *([CSP(c2, depth)] if depth else []))
+        Form(act=act).activate(self)
         _prepare(self)
 
     @staticmethod
-    def out_channels(c1: int, c2: int, depth: int) -> int:
-        """Output channels of `ConvStage(c1, c2, depth)`."""
+    def out_channels(c1: int, c2: int, *_: object) -> int:
+        """Output channels of `ConvStage(c1, c2, …)`."""
         return c2
 
 
@@ -107,10 +107,17 @@ class FitStage(StarStage):
     block = FitBlock
 
     def __init__(
-        self, c1: int, c2: int, depth: int, mlp_ratio: int = MLP_RATIO, drop_path: Sequence[float] = ()
+        self,
+        c1: int,
+        c2: int,
+        depth: int,
+        mlp_ratio: int = MLP_RATIO,
+        drop_path: Sequence[float] = (),
+        kernel: int = 7,
+        act: str | None = None,
     ) -> None:
         """Build a 3 x 3 convolution of stride 2 and `depth` blocks; `drop_path` has a rate for each block, or none."""
-        super().__init__(c1, c2, depth, mlp_ratio, drop_path)
+        super().__init__(c1, c2, depth, mlp_ratio, drop_path, kernel, act)
         _prepare(self)
 
 
@@ -123,6 +130,8 @@ def levels(
     mlp_ratio: int = MLP_RATIO,
     drop_path_rate: float = 0.0,
     first_star_level: int = FIRST_STAR_LEVEL,
+    kernel: int = Form().kernel,
+    act: str | None = None,
 ) -> list[Layer]:
     """The five layers.
 
@@ -134,6 +143,8 @@ def levels(
         mlp_ratio: Branch channels of a star block, in multiples of the block's, at most 16.
         drop_path_rate: Rate of dropping the last star block; the rates rise linearly from 0 at the first.
         first_star_level: The first level with star blocks, 2 to 5; 6 is a network without.
+        kernel: Height and width of the depthwise convolutions in star blocks: 3, 5 or 7.
+        act: The activation of every layer: relu, relu6 or silu. Unless given, star blocks have relu6, the others silu.
 
     Returns:
         Layers of strides 2, 4, 8, 16 and 32.
@@ -142,16 +153,19 @@ def levels(
         ValueError: An option is out of range, not a number, or not one number for each of the four stages.
     """
     check_common(width, drop_path_rate, mlp_ratio)
+    form = Form(kernel, act)
+    form.check()
     first_star_stage = whole("first_star_level", first_star_level, 2, 6) - 2
     stem, *scaled = (make_divisible(int(c * width / BASE_WIDTH)) for c in (STEM, *DIMS))
     most = int(MAX_CHANNELS * max(width, 1))
     channels = [stem, *whole_per_stage("dims", [min(c, most) for c in scaled] if dims is None else dims, 1, MOST_DIM)]
     blocks = whole_per_stage("depths", depths, 0, MOST_DEPTH)
     rates = drop_path_rates(drop_path_rate, [0] * first_star_stage + blocks[first_star_stage:])
-    layers = [Layer(FitStem, (in_channels, stem))]
+    given = (act,) if act else ()
+    layers = [Layer(FitStem, (in_channels, stem, *given))]
     for stage, (c1, c2) in enumerate(pairwise(channels)):
-        plain = Layer(ConvStage, (c1, c2, blocks[stage]))
-        stars = FitStage.layer(c1, c2, blocks[stage], int(mlp_ratio), rates[stage])
+        plain = Layer(ConvStage, (c1, c2, blocks[stage], *given))
+        stars = FitStage.layer(c1, c2, blocks[stage], int(mlp_ratio), rates[stage], form)
         layers.append(plain if stage < first_star_stage else stars)
     return layers
 

@@ -1,0 +1,182 @@
+"""The detection loops in examples/: without torch, they find the boxes that `predict` finds."""
+
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from ultralytics import YOLO
+from ultralytics.utils import ASSETS
+
+from conftest import train
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+PHOTOGRAPHS = ("bus.jpg", "zidane.jpg")
+SIZE = 160
+CONF = 0.25
+"""The least confidence that the loops show unless they are told otherwise."""
+WITHOUT_TORCH = """
+import runpy, sys
+for name in ("torch", "ultralytics", "yolo_starnet"):
+    sys.modules[name] = None  # an import of it fails
+sys.argv = sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+@pytest.fixture(scope="session")
+def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Trained detectors: one that needs suppression, and one that does not."""
+    folder = tmp_path_factory.mktemp("loops")
+    models = {"yolo11": "yolo11n-starnet_fit.yaml", "yolo26": "yolo26n-starnet_fit.yaml"}
+    runs = {k: train(v, folder / k, imgsz=96, epochs=4, fraction=1.0, lr0=0.003) for k, v in models.items()}
+    return {k: run / "weights" / "best.pt" for k, run in runs.items()}
+
+
+def exported(checkpoint: Path, folder: Path, **arguments: object) -> str:
+    """The file of an export, in `folder`."""
+    return YOLO(shutil.copy(checkpoint, folder / "best.pt")).export(imgsz=SIZE, **arguments)
+
+
+def expected(checkpoint: Path, file: str) -> np.ndarray:
+    """The boxes of `predict` in PyTorch as rows x1, y1, x2, y2, confidence, class."""
+    return YOLO(checkpoint).predict(file, imgsz=SIZE, rect=False, conf=CONF, verbose=False)[0].boxes.data.numpy()
+
+
+def assert_same(found: np.ndarray, rows: np.ndarray, px: float = 1, conf: float = 0.01) -> None:
+    """Each box of one set has its own in the other: same class, corners within `px`, confidence within `conf`."""
+    assert len(found) == len(rows) > 0
+    for row in rows:
+        near = (np.abs(found[:, :4] - row[:4]).max(1) <= px) & (np.abs(found[:, 4] - row[4]) <= conf)
+        (match, *_) = np.flatnonzero(near & (found[:, 5] == row[5]))
+        found = np.delete(found, match, 0)
+
+
+def detect(example: str, model: str, *arguments: object, folder: Path) -> list[str]:
+    """The lines that a loop in Python prints where there is no torch."""
+    command = [sys.executable, "-c", WITHOUT_TORCH, EXAMPLES / example / "detect.py", model, *arguments]
+    done = subprocess.run([*map(str, command)], cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
+def parsed(lines: list[str], file: str, names: dict[int, str]) -> np.ndarray:
+    """The rows of a file among printed lines of file, class, confidence and corners."""
+    classes = {name: index for index, name in names.items()} | {str(index): index for index in names}
+    words = [line.removeprefix(file).split() for line in lines if line.startswith(file)]
+    return np.array([[*map(float, w[2:]), float(w[1]), classes[w[0]]] for w in words]).reshape(-1, 6)
+
+
+def assert_the_loop_is_predict(lines: list[str], checkpoint: Path) -> None:
+    """Compare what a loop printed for both photographs with `predict`."""
+    for name in PHOTOGRAPHS:
+        file = str(ASSETS / name)
+        assert_same(parsed(lines, file, YOLO(checkpoint).names), expected(checkpoint, file))
+    assert lines[-1].startswith("2 frames, ")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("model", "arguments"),
+    [("yolo11", {}), ("yolo11", {"dynamic": True}), ("yolo11", {"nms": True, "conf": CONF}), ("yolo26", {})],
+    ids=["yolo11", "dynamic", "nms", "yolo26"],
+)
+def test_onnxruntime_numpy_finds_the_boxes_of_predict(
+    model: str, arguments: dict, checkpoints: dict[str, Path], tmp_path: Path
+):
+    pytest.importorskip("onnxruntime")
+    file = exported(checkpoints[model], tmp_path, format="onnx", **arguments)
+    lines = detect("onnxruntime_numpy", file, *(ASSETS / name for name in PHOTOGRAPHS), folder=tmp_path)
+    assert_the_loop_is_predict(lines, checkpoints[model])
+    for name in PHOTOGRAPHS:
+        drawn, photograph = (cv2.imread(str(f / name)) for f in (tmp_path / "drawn", ASSETS))
+        assert drawn.shape == photograph.shape
+        assert (drawn != photograph).any()
+
+
+@pytest.mark.slow
+def test_onnxruntime_numpy_reads_and_writes_videos(checkpoints: dict[str, Path], tmp_path: Path):
+    pytest.importorskip("onnxruntime")
+    video = str(tmp_path / "street.avi")
+    writer = cv2.VideoWriter(video, cv2.VideoWriter.fourcc(*"MJPG"), 10, (320, 240))
+    for _ in range(3):
+        writer.write(cv2.resize(cv2.imread(str(ASSETS / "zidane.jpg")), (320, 240)))
+    writer.release()
+    lines = detect(
+        "onnxruntime_numpy", exported(checkpoints["yolo11"], tmp_path, format="onnx"), video, folder=tmp_path
+    )
+    assert lines[-1].startswith("3 frames, ")
+    assert len(lines) > 3
+    assert cv2.VideoCapture(str(tmp_path / "drawn" / "street.mp4")).get(cv2.CAP_PROP_FRAME_COUNT) == 3
+
+
+@pytest.mark.slow
+def test_ncnn_python_finds_the_boxes_of_predict(checkpoints: dict[str, Path], tmp_path: Path):
+    for module in ("ncnn", "pnnx"):
+        pytest.importorskip(module, reason=f"ncnn runs on {module}")
+    folder = exported(checkpoints["yolo11"], tmp_path, format="ncnn")
+    lines = detect("ncnn_python", folder, *(ASSETS / name for name in PHOTOGRAPHS), folder=tmp_path)
+    assert_the_loop_is_predict(lines, checkpoints["yolo11"])
+
+
+@pytest.fixture(scope="session")
+def openvino_cpp(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The compiled loop in C++."""
+    openvino = importlib.util.find_spec("openvino")
+    if not (openvino and shutil.which("cmake") and shutil.which("c++") and Path("/usr/include/opencv4").is_dir()):
+        pytest.skip("openvino_cpp needs openvino, cmake, a compiler and libopencv-imgcodecs-dev")
+    folder = tmp_path_factory.mktemp("cpp")
+    openvino_dir = f"-DOpenVINO_DIR={Path(openvino.submodule_search_locations[0]) / 'cmake'}"
+    configure = ["cmake", "-S", str(EXAMPLES / "openvino_cpp"), "-B", str(folder), openvino_dir]
+    for command in (configure, ["cmake", "--build", str(folder)]):
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+    return folder / "detect"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", ["yolo11", "yolo26"])
+def test_openvino_cpp_finds_the_boxes_of_predict(
+    model: str, openvino_cpp: Path, checkpoints: dict[str, Path], tmp_path: Path
+):
+    file = exported(checkpoints[model], tmp_path, format="onnx")
+    command = [openvino_cpp, file, *(ASSETS / name for name in PHOTOGRAPHS)]
+    done = subprocess.run([*map(str, command)], capture_output=True, text=True, check=False, env={**os.environ})
+    assert done.returncode == 0, done.stderr
+    assert_the_loop_is_predict(done.stdout.splitlines(), checkpoints[model])
+
+
+def measure(folder: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
+    """Run `measure.py` where there is no torch."""
+    script = EXAMPLES / "onnxruntime_numpy" / "measure.py"
+    command = [sys.executable, "-c", WITHOUT_TORCH, script, *arguments]
+    return subprocess.run([*map(str, command)], cwd=folder, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.slow
+def test_measure_times_each_file_in_its_runtime_without_torch(checkpoints: dict[str, Path], tmp_path: Path):
+    runtimes = {"onnx": ("onnxruntime",), "openvino": ("openvino",), "ncnn": ("ncnn", "pnnx"), "mnn": ("MNN",)}
+    here = {k: v[0] for k, v in runtimes.items() if all(importlib.util.find_spec(module) for module in v)}
+    files = {k: exported(checkpoints["yolo11"], tmp_path, format=k) for k in here}
+    done = measure(tmp_path, *files.values(), "--rounds", 3, "--size", SIZE, "--threads", 1)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()[2:]
+    assert [line.split("  ")[-1].split()[:-1] for line in lines] == [[f"{files[k]},", v] for k, v in here.items()]
+    milliseconds, ratio = (float(lines[0].split()[i]) for i in (0, 4))
+    assert milliseconds > 0
+    assert ratio == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"), [("gone.onnx", "there is no gone.onnx"), ("best.pt", "expected a file or folder")]
+)
+def test_measure_names_a_file_that_it_cannot_run(name: str, reason: str, tmp_path: Path):
+    (tmp_path / "best.pt").touch()
+    done = measure(tmp_path, name)
+    assert done.returncode == 1
+    assert reason in done.stderr
