@@ -92,8 +92,8 @@ def measure(case: dict[str, str], checkpoint: Path, data: Path, images: int, siz
         found = yolo.val(data=str(data), imgsz=size, batch=1, rect=False, workers=0, plots=False, device="cpu")
         maps.append(found.box.map)
     return {
-        "float": round(maps[0], 4),
-        "int8": round(maps[1], 4),
+        "float": round(float(maps[0]), 4),
+        "int8": round(float(maps[1]), 4),
         "float_mb": round(megabytes(Path(files[0])), 2),
         "int8_mb": round(megabytes(Path(files[1])), 2),
         "ms_ratio": "" if runtime == "rknn" else round(time_ratio(files, size), 3),

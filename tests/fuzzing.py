@@ -66,6 +66,8 @@ option_names = st.sampled_from(
         "dims",
         "depths",
         "first_star_level",
+        "kernel",
+        "act",
         "widht",
         "in_channels",
     ]

@@ -112,6 +112,7 @@ def test_the_levels_of_a_fresh_detector_equal_timms_before_and_after_fuse(
         ("starnet_s1", {}, "fit only the published network, {width: 1.0, .*; found width 0.25, .* the model's scale"),
         ("starnet_s1", {"width": 0.5}, "found width 0.5"),
         ("starnet_s1", {"width": 1.0, "mlp_ratio": 3}, "found mlp_ratio 3, expected 4; remove it"),
+        ("starnet_s1", {"width": 1.0, "kernel": 3}, "found kernel 3, expected 7; remove it"),
         (
             "starnet_s050",
             {"width": 1.0},
@@ -128,7 +129,19 @@ def test_the_levels_of_a_fresh_detector_equal_timms_before_and_after_fuse(
         ("starnet_s1", {"width": 1.0, "pretrained": "part.pth"}, "part.pth lacks 6 tensors of starnet_s1: stem.0.conv"),
         ("starnet_s1", {"width": 1.0}, "no weights for starnet_s1 from timm's hub: .*the hub was asked"),
     ],
-    ids=["scale", "width", "mlp_ratio", "variant", "no file", "no path", "misfit", "no checkpoint", "part", "offline"],
+    ids=[
+        "scale",
+        "width",
+        "mlp_ratio",
+        "kernel",
+        "variant",
+        "no file",
+        "no path",
+        "misfit",
+        "no checkpoint",
+        "part",
+        "offline",
+    ],
 )
 def test_weights_that_cannot_fit_or_be_had_are_refused(
     name: str, args: dict, message: str, saved: dict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -81,6 +81,23 @@ def test_every_variant_builds_by_name(backbone: str):
     assert YOLO(f"yolo11n-{backbone}.yaml").model.yaml["backbone"][0] == [-1, 1, backbone, []]
 
 
+@pytest.mark.parametrize(
+    ("token", "backbone"),
+    [("starnet_fit_npu", "starnet_fit"), ("starnet_npu", "starnet_s1"), ("starnet_s050_npu", "starnet_s050")],
+)
+def test_npu_after_a_starnet_is_its_form_for_npus(token: str, backbone: str):
+    model = YOLO(f"yolo11n-{token}.yaml").model
+    assert model.yaml["backbone"][0] == [-1, 1, backbone, {"act": "relu", "kernel": 3}]
+    plain = YOLO(f"yolo11n-{backbone}.yaml").model
+    assert sum(p.numel() for p in model.parameters()) < sum(p.numel() for p in plain.parameters())
+
+
+@pytest.mark.parametrize("token", ["timm_resnet18_npu", "starnet_s9_npu", "starnet__npu"])
+def test_npu_after_anything_else_is_refused(token: str):
+    with pytest.raises((ConfigError, BackboneError)):
+        YOLO(f"yolo11n-{token}.yaml")
+
+
 def test_starnet_alone_is_starnet_s1():
     assert yaml_model_load("yolo11n-starnet.yaml")["backbone"] == yaml_model_load("yolo11n-starnet_s1.yaml")["backbone"]
 

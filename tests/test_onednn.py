@@ -70,6 +70,15 @@ def test_a_stage_returns_the_same_to_five_digits(channels: int, mlp_ratio: int, 
     assert (result - expected).abs().max() <= 1e-5 * expected.abs().max()
 
 
+@pytest.mark.parametrize("act", ["relu", "relu6", "silu"])
+def test_a_stage_of_another_form_returns_the_same(act: str, calls: list[nn.Module]):
+    stage, x = fused(StarStage(16, 24, 2, 3, (), 3, act)), 9 * image(16)
+    with torch.no_grad():
+        result, expected = stage(x), plainly(stage, x)
+    assert len(calls) == 1 + 2 * 5
+    assert (result - expected).abs().max() <= 1e-5 * expected.abs().max()
+
+
 @pytest.mark.parametrize("stem", [StarStem, FitStem])
 def test_a_stem_returns_the_same(stem: type[StarStem], calls: list[nn.Module]):
     module, x = fused(stem(3, 8)).to(memory_format=CHANNELS_LAST), 9 * image(3, 64, 96)

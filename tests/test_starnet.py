@@ -6,6 +6,7 @@ import torch
 from torch import nn
 from ultralytics.nn.modules import Conv
 
+import yolo_starnet
 from yolo_starnet.backbone import Layer
 from yolo_starnet.networks.starnet import VARIANTS, ConvBN, StarBlock, levels
 
@@ -90,3 +91,47 @@ def test_its_convolutions_are_ultralytics_convs_with_a_bias():
     assert isinstance(layer, Conv)
     assert layer.conv.bias is not None
     assert layer(torch.zeros(1, 3, 8, 8)).shape == (1, 8, 4, 4)
+
+
+@pytest.mark.parametrize("act", [nn.ReLU, nn.ReLU6, nn.SiLU])
+@pytest.mark.parametrize("name", ["starnet_s1", "starnet_fit"])
+def test_act_is_the_activation_of_every_layer_of_the_backbone(name: str, act: type[nn.Module]):
+    network = build(yolo_starnet.backbones()[name].build(3, width=0.25, act=act.__name__.lower()))
+    plain = build(yolo_starnet.backbones()[name].build(3, width=0.25))
+    activations = [type(m) for m in network.modules() if isinstance(m, (nn.ReLU, nn.ReLU6, nn.SiLU))]
+    assert set(activations) == {act}
+    levels = [any(isinstance(m, act) for m in level.modules()) for level in network]
+    assert levels == [True] * 5
+    assert [*network.state_dict()] == [*plain.state_dict()]
+
+
+@pytest.mark.parametrize("kernel", [3, 5, 7])
+@pytest.mark.parametrize("name", ["starnet_s1", "starnet_fit"])
+def test_kernel_is_the_size_of_every_depthwise_convolution(name: str, kernel: int):
+    network = build(yolo_starnet.backbones()[name].build(3, width=0.25, kernel=kernel))
+    depthwise = [m for m in network.modules() if isinstance(m, nn.Conv2d) and m.groups > 1]
+    assert {m.kernel_size for m in depthwise} == {(kernel, kernel)}
+    assert network(torch.zeros(1, 3, 64, 96)).shape[2:] == (2, 3)
+
+
+@pytest.mark.parametrize("name", ["starnet_s1", "starnet_fit"])
+def test_without_act_and_kernel_the_layers_have_no_arguments_for_them(name: str):
+    layers = yolo_starnet.backbones()[name].build(3)
+    assert layers == yolo_starnet.backbones()[name].build(3, kernel=7, act=None)
+    assert all(len(layer.args) <= 4 for layer in layers)
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"act": "gelu"}, "act must be one of relu, relu6, silu, found 'gelu'"),
+        ({"act": ["relu"]}, r"act must be one of relu, relu6, silu, found \['relu'\]"),
+        ({"kernel": 4}, "kernel must be one of 3, 5, 7, found 4"),
+        ({"kernel": 3.0}, "kernel must be one of 3, 5, 7, found 3.0"),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("name", ["starnet_s1", "starnet_fit"])
+def test_an_unknown_act_or_kernel_is_refused_with_the_known_ones(name: str, options: dict, reason: str):
+    with pytest.raises(ValueError, match=reason):
+        yolo_starnet.backbones()[name].build(3, **options)

@@ -1,4 +1,4 @@
-// Detect objects in images with an ONNX file or an OpenVINO model that Ultralytics exported: detect best.onnx a.jpg b.jpg
+// Detect objects in images with an ONNX file or an OpenVINO model that Ultralytics exported: detect best.onnx 0.25 a.jpg b.jpg
 #include <algorithm>
 #include <chrono>
 #include <cmath>
@@ -11,7 +11,7 @@
 #include <opencv2/imgproc.hpp>
 #include <openvino/openvino.hpp>
 
-constexpr float CONF = 0.25f, IOU = 0.7f;
+constexpr float IOU = 0.7f;
 constexpr size_t MOST = 300;
 
 struct Box {
@@ -60,6 +60,7 @@ std::vector<Box> decode(const ov::Tensor& output, float conf) {
 
 int run(int argc, char** argv) {
     ov::Core core;
+    const float conf = std::stof(argv[2]);
     const auto model = core.read_model(argv[1]);
     // On CPUs with bfloat16, OpenVINO computes in that unless it is told not to. It is faster, and the boxes differ.
     ov::CompiledModel compiled = core.compile_model(model, "CPU", ov::hint::inference_precision(ov::element::f32));
@@ -67,7 +68,7 @@ int run(int argc, char** argv) {
     const ov::Shape shape = compiled.input().get_shape();
     const int height = int(shape[2]), width = int(shape[3]);
     double seconds = 0;
-    for (int i = 2; i < argc; ++i) {
+    for (int i = 3; i < argc; ++i) {
         const cv::Mat image = cv::imread(argv[i]);
         if (image.empty()) throw std::runtime_error(std::string("cannot read ") + argv[i]);
         const auto start = std::chrono::steady_clock::now();
@@ -83,7 +84,7 @@ int run(int argc, char** argv) {
                 for (int c = 0; c < 3; ++c)  // BGR in rows of pixels to RGB in planes
                     input[(c * height + y) * width + x] = canvas.at<cv::Vec3b>(y, x)[2 - c] / 255.f;
         request.infer();
-        std::vector<Box> boxes = decode(request.get_output_tensor(0), CONF);
+        std::vector<Box> boxes = decode(request.get_output_tensor(0), conf);
         seconds += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
         for (Box& b : boxes) {
             const auto x = [&](float v) { return std::clamp(float((v - left) / gain), 0.f, float(image.cols)); };
@@ -92,12 +93,12 @@ int run(int argc, char** argv) {
             std::printf("%s %d %.4f %.2f %.2f %.2f %.2f\n", argv[i], b.index, b.score, b.x1, b.y1, b.x2, b.y2);
         }
     }
-    std::printf("%d frames, %.1f frames a second\n", argc - 2, (argc - 2) / seconds);
+    std::printf("%d frames, %.1f frames a second\n", argc - 3, (argc - 3) / seconds);
     return 0;
 }
 
 int main(int argc, char** argv) {
-    if (argc < 3) return std::fprintf(stderr, "usage: detect MODEL IMAGE...\n"), 2;
+    if (argc < 4) return std::fprintf(stderr, "usage: detect MODEL CONFIDENCE IMAGE...\n"), 2;
     try {
         return run(argc, argv);
     } catch (const std::exception& error) {
