@@ -145,13 +145,11 @@ def simulate_rknn() -> None:
     from rknn.api import RKNN
     from ultralytics.nn.backends import rknn as backend
 
-    built: dict[str, Any] = {}
-
     class Simulator:
         """RKNNLite on what this process has built last; the simulator cannot load a file."""
 
         def load_rknn(self, file: str) -> int:
-            self.network = built["last"]
+            self.network = RKNN.last
             return 0
 
         def init_runtime(self) -> int:
@@ -163,12 +161,11 @@ def simulate_rknn() -> None:
     export_rknn = RKNN.export_rknn
 
     def keep_built(network: Any, *args: Any, **kwargs: Any) -> Any:
-        built["last"] = network
+        RKNN.last = network
         return export_rknn(network, *args, **kwargs)
 
-    if not hasattr(RKNN.export_rknn, "is_ours"):
-        keep_built.is_ours = True  # type: ignore[attr-defined]  # a mark, so that it is replaced once
-        RKNN.export_rknn = keep_built
+    if not hasattr(RKNN, "last"):  # replaced once
+        RKNN.last, RKNN.export_rknn = None, keep_built
     module = types.ModuleType("rknnlite.api")
     module.RKNNLite = Simulator  # type: ignore[attr-defined]  # a module made here
     sys.modules.update({"rknnlite": types.ModuleType("rknnlite"), "rknnlite.api": module})
