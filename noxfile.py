@@ -98,6 +98,13 @@ def exports(session: nox.Session, format: str) -> None:
 
 
 @nox.session
+def loops(session: nox.Session) -> None:
+    """Run the detection loops in examples/, also the one in C++, which needs cmake and OpenCV's development files."""
+    session.install("openvino", "ncnn", "pnnx", "MNN", "-e", ".[test]")
+    session.run("pytest", "tests/test_loops.py", "--no-skips", *session.posargs)
+
+
+@nox.session
 def upstream(session: nox.Session) -> None:
     """Run Ultralytics' own tests with and without the plugin, and compare what each ends with."""
     session.install("pip", "uv")

@@ -18,6 +18,7 @@ import sys
 import time
 import types
 from collections.abc import Sequence
+from functools import partial
 from importlib import metadata, util
 from pathlib import Path
 from typing import Any
@@ -121,7 +122,8 @@ def time_ratio(files: Sequence[str], size: int) -> float:
         network(image.permute(0, 2, 3, 1) if network.nhwc else image)
         return time.perf_counter() - start
 
-    times = interleave({file: lambda network=n: clock(network) for file, n in loaded.items()}, ROUNDS)
+    runs: dict[str, Any] = {file: partial(clock, network) for file, network in loaded.items()}
+    times = interleave(runs, ROUNDS)
     first, second = (np.array(t) for t in times.values())
     return float(np.median(second / first))
 

@@ -9,7 +9,6 @@ to 8 bits; *sum* compares it with that of the float file, so it holds the errors
 from __future__ import annotations
 
 import argparse
-import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -34,7 +33,8 @@ class Images(CalibrationDataReader):  # type: ignore[misc]  # onnxruntime has no
     @staticmethod
     def read(file: Path, size: int) -> dict[str, Any]:
         """An image as 1 x 3 x size x size, RGB from 0 to 1."""
-        return {"images": cv2.dnn.blobFromImage(cv2.imread(str(file)), 1 / 255, (size, size), swapRB=True)}
+        image: Any = cv2.imread(str(file))
+        return {"images": cv2.dnn.blobFromImage(image, 1 / 255, (size, size), swapRB=True)}
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -63,4 +63,4 @@ def tensors(file: Path, images: Images) -> Any:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

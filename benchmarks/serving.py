@@ -119,7 +119,7 @@ class Server:
 
     def predict(self, yolo: YOLO, images: list[Any], rect: bool = False) -> list[Any]:
         """The boxes of each image as rows x1, y1, x2, y2, confidence, class."""
-        results = yolo.predict(images, imgsz=self.size, rect=rect, verbose=False, device="cpu", batch=len(images))
+        results: Any = yolo.predict(images, imgsz=self.size, rect=rect, verbose=False, device="cpu", batch=len(images))
         return [r.boxes.data.cpu().numpy() for r in results]
 
 
