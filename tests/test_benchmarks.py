@@ -5,6 +5,7 @@ import sys
 from itertools import combinations
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import accuracy
@@ -12,6 +13,8 @@ import accuracy_report
 import accuracy_runs
 import compatibility
 import export_formats
+import int8_report
+import serving
 import speed
 import speed_report
 import transplant
@@ -246,3 +249,27 @@ def test_the_report_of_transplants_gives_each_step_as_a_share_of_the_trained_mod
     text = transplant.report([{**row, "step": step, "map": value} for step, value in steps.items()])
     assert "| trained model | backbone | trained | transplant | 10 epochs |" in text
     assert "| yolo11n | starnet_fit | 0.500 | 0.450 (0.90), 90 s | 0.510 (1.02), 90 s |" in text
+
+
+INT8 = """data,model,runtime,float,int8,float_mb,int8_mb,ms_ratio,images,version,failed
+bccd,yolo11n,onnx,0.5,0.49,10,3,1.4,100,1.32,
+bccd,other,onnx,0.48,0.45,8,2,1.3,100,1.32,
+bccd,other,rknn,,,,,,,,KeyError: gone
+"""
+
+
+def test_the_int8_report_compares_each_loss_with_that_of_yolo11n(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(int8_report, "CSV", tmp_path / "int8.csv")
+    (tmp_path / "int8.csv").write_text(INT8)
+    int8_report.write()
+    page = (tmp_path / "int8.md").read_text()
+    assert "| ONNX Runtime | yolo11n | 0.5 | 0.49 | 0.010 |  | 10.0 → 3.0 | 1.40 | 100 |" in page
+    assert "| ONNX Runtime | other | 0.48 | 0.45 | 0.030 | +0.020 | 8.0 → 2.0 | 1.30 | 100 |" in page
+    assert "| RKNN, simulated | other | KeyError: gone |" in page
+
+
+def test_boxes_differ_by_the_worst_corner_and_confidence_of_the_nearest_box():
+    boxes = np.array([[0, 0, 10, 10, 0.9, 1], [50, 50, 90, 90, 0.8, 0]], dtype=np.float32)
+    moved = boxes[::-1] + np.array([0, 0.5, 0, 0, 0.01, 0], dtype=np.float32)
+    assert serving._differ(boxes, moved) == pytest.approx((0.5, 0.01), abs=1e-5)
+    assert serving._differ(boxes, boxes[:1]) == (float("inf"), float("inf"))

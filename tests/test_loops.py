@@ -54,9 +54,9 @@ def detector(name: str, file: Path) -> Path:
     return file
 
 
-def threshold(checkpoint: Path) -> float:
+def threshold(checkpoint: Path, **arguments: object) -> float:
     """A confidence that some boxes of each photograph exceed, and that no box is near to."""
-    found = [expected(checkpoint, str(image), 0.01)[:, 4] for image in IMAGES]
+    found = [expected(checkpoint, str(image), 0.01, **arguments)[:, 4] for image in IMAGES]
     scores = np.sort(np.concatenate(found))[::-1]
     scores = scores[scores <= min(scores.max() for scores in found)][:60]
     widest = np.diff(scores).argmin()
@@ -125,11 +125,11 @@ def test_onnxruntime_numpy_finds_the_boxes_of_predict(
     model: str, arguments: dict, checkpoints: dict[str, Path], tmp_path: Path
 ):
     pytest.importorskip("onnxruntime")
-    conf = threshold(checkpoints[model])
+    without = {"nms": False} if arguments.get("nms") is False else {}
+    conf = threshold(checkpoints[model], **without)
     inside = {"conf": conf} if arguments.get("nms") else {}  # suppression in the file has its threshold there
     file = exported(checkpoints[model], tmp_path, format="onnx", **arguments, **inside)
     lines = detect("onnxruntime_numpy", file, *IMAGES, "--conf", conf, folder=tmp_path)
-    without = {"nms": False} if arguments.get("nms") is False else {}
     assert_the_loop_is_predict(lines, checkpoints[model], conf, **without)
     for name in PHOTOGRAPHS:
         drawn, photograph = (cv2.imread(str(f / name)) for f in (tmp_path / "drawn", ASSETS))
