@@ -104,9 +104,11 @@ def _import_error(module: str) -> str:
 
 
 def _refused(version: str, requirement: str) -> str:
-    """Say that a version is not one that a requirement takes."""
-    from ultralytics.utils.checks import check_version
-
+    """Say that a version is not one that a requirement takes; '' also where Ultralytics is broken, which compares."""
+    try:
+        from ultralytics.utils.checks import check_version
+    except Exception:  # its own line of the report says why
+        return ""
     versions = requirement.lstrip("-_.ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789")
     fits = not version or not versions or check_version(version, versions)
     return "" if fits else f"yolo-starnet needs {requirement}"
