@@ -2,8 +2,8 @@
 
     python benchmarks/onnx_profile.py yolo11n.onnx yolo11n-starnet_fit.onnx --threads 2
 
-The files run in turn, so background load affects all of them equally. Times are medians over the runs,
-from ONNX Runtime's own profile.
+The files run in turn. Of each operator, the least time over the runs counts, from ONNX Runtime's own profile, so that
+background load matters little. A whole run takes longer than their sum.
 """
 
 from __future__ import annotations
@@ -21,8 +21,6 @@ import onnx
 import onnxruntime
 
 from markdown_table import table
-
-WARM_UP = 5
 
 
 class Profiled:
@@ -47,19 +45,16 @@ class Profiled:
         self.session.run(None, self.inputs)
 
     def milliseconds(self, runs: int, key: Callable[[str, str, str], str]) -> dict[str, float]:
-        """The median over the runs of the summed time of all operators with one `key(kind, shape, name)`."""
+        """The summed time of all operators with one `key(kind, shape, name)`, the least of each over the runs."""
         if not hasattr(self, "events"):
             events = json.loads(Path(self.session.end_profiling()).read_text())
             self.events = [e for e in events if e["cat"] == "Node" and e["name"].endswith("_kernel_time")]
-        sums: dict[str, list[float]] = defaultdict(list)
+        total: dict[str, float] = defaultdict(float)
         each = len(self.events) // runs
-        for start in range(WARM_UP * each, runs * each, each):
-            total: dict[str, float] = defaultdict(float)
-            for event in self.events[start : start + each]:
-                total[key(self.kind(event), shape(event), event["name"])] += event["dur"] / 1000
-            for name, value in total.items():
-                sums[name].append(value)
-        return {name: float(np.median(values)) for name, values in sums.items()}
+        for i, event in enumerate(self.events[:each]):  # every run has the same operators in the same order
+            least = min(e["dur"] for e in self.events[i::each]) / 1000
+            total[key(self.kind(event), shape(event), event["name"])] += least
+        return total
 
     def kind(self, event: Mapping[str, Any]) -> str:
         """An operator's name; for a convolution, its kernel, and whether it is depthwise."""
@@ -83,7 +78,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--imgsz", type=int, default=640)
     parser.add_argument("--runs", type=int, default=30)
     given = parser.parse_args(argv)
-    runs = given.runs + WARM_UP
+    runs = given.runs
     with tempfile.TemporaryDirectory() as folder:
         profiled = [Profiled(file, given.threads, given.imgsz, folder) for file in given.files]
         for _ in range(runs):

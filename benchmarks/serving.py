@@ -23,6 +23,7 @@ import numpy as np
 import psutil
 from ultralytics import YOLO
 
+from int8 import compute_in_float32
 from markdown_table import table
 
 MODULES = {"onnx": "onnxruntime", "openvino": "openvino", "ncnn": "pnnx"}
@@ -78,6 +79,8 @@ class Server:
     def load(self, way: str) -> YOLO:
         """The file of an export of its own, loaded."""
         runtime, arguments = WAYS.get(way, (way, {}))
+        if runtime == "openvino":
+            compute_in_float32()
         folder = Path(tempfile.mkdtemp(dir=self.folder))
         inside = {"conf": 0.25} if "nms" in arguments else {}
         file = shutil.copy(self.checkpoint, folder / "best.pt")
