@@ -53,7 +53,7 @@ def test_a_cfg_file_is_read_as_yolo_reads_it(passed_on: dict[str, Any], tmp_path
 
 
 @pytest.mark.parametrize(
-    "argv", [["train"], ["detect", "train"], ["train", "model=yolo11n-starnet.yaml"]], ids=" ".join
+    "argv", [["train"], ["detect", "train"], ["train", "model=yolo11n-starnet_fit.yaml"]], ids=" ".join
 )
 def test_train_without_data_takes_the_built_in_set_and_a_recipe_that_fits_it(
     argv: list[str], passed_on: dict[str, Any]

@@ -155,7 +155,10 @@ def test_an_edited_parser_is_named_also_where_the_plugin_can_be_active(run: Doct
 def test_every_patch_that_an_unsupported_release_refuses_is_named(run: Doctor, tmp_path: Path):
     file = stock_copy(tmp_path / "host")
     source = file.read_text(encoding="utf-8").replace("            c2 = ch[f]\n\n", "            c2 = ch[f] + 0\n\n")
-    file.write_text(source.replace("def initialize_weights(model)", "def initialize_weights(net, model=None)"))
+    file.write_text(source)
+    other = file.parents[1] / "utils" / "torch_utils.py"
+    changed = other.read_text(encoding="utf-8").replace("weights(model)", "weights(net, model=0)")
+    other.write_text(changed)
     found = [finding for finding in run(tmp_path / "host")["activation"] if finding.problem]
     assert [f.value for f in found] == ["not active"] * len(found)
     assert "parse_model has 0 branches" in found[0].problem
@@ -232,7 +235,7 @@ def test_a_package_of_a_version_that_the_plugin_refuses_is_named(monkeypatch: py
 def test_a_plugin_that_is_imported_and_not_installed_is_named(run: Doctor, tmp_path: Path):
     (tmp_path / "site").mkdir()
     hide = "import importlib.metadata as m\nfound = m.entry_points\n"
-    hide += "m.entry_points = lambda **k: [e for e in found(**k) if k.get('group') != 'yolo_starnet']\n"
+    hide += "m.entry_points = lambda **k: found(**{**k, 'group': 'none'} if k.get('group') == 'yolo_starnet' else k)\n"
     (tmp_path / "site" / "sitecustomize.py").write_text(hide)
     (found,) = problems(run(tmp_path / "site"))
     assert found.name == "yolo-starnet"

@@ -9,12 +9,12 @@ import shutil
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
-import ultralytics
 import yaml
 from ultralytics import settings
 
@@ -206,7 +206,7 @@ def _with_parents(file: Path) -> Path:
 
 
 SETS = {
-    "detect": DataSet(TASKS["detect"].data, _RECIPE | (_MUSGD if hasattr(ultralytics, "optim") else {}), labels.boxes),
+    "detect": DataSet(TASKS["detect"].data, _RECIPE | (_MUSGD if find_spec("ultralytics.optim") else {}), labels.boxes),
     "segment": DataSet(TASKS["segment"].data, _RECIPE, labels.polygons),
     "pose": DataSet(
         TASKS["pose"].data,
