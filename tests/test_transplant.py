@@ -126,6 +126,10 @@ def test_the_new_backbone_can_start_from_imagenet_weights(trained_yolo: Path, ca
     new.train(data="shapes", **quick(epochs=1))
 
 
+def test_pretrained_false_is_no_file(trained_yolo: Path, capsys: pytest.CaptureFixture[str]):
+    assert cli.main(["transplant", f"model={trained_yolo}", "pretrained=False", "out=new.pt"]) == 0, capsys.readouterr()
+
+
 def test_weights_that_do_not_fit_the_new_backbone_are_refused(trained_yolo: Path, capsys: pytest.CaptureFixture[str]):
     assert cli.main(["transplant", f"model={trained_yolo}", "pretrained=true", "out=new.pt"]) == 1
     assert "pretrained" in capsys.readouterr().err

@@ -18,6 +18,8 @@ from . import compare
 
 NUMBERS = ("epochs", "imgsz", "batch", "workers")
 """The arguments that are whole numbers."""
+FLAGS = {"true": True, "false": False}
+"""The words for a flag; any other word is the path of a file."""
 
 
 def transplant(given: Mapping[str, str]) -> tuple[Path, compare.Comparison]:
@@ -34,8 +36,8 @@ def transplant(given: Mapping[str, str]) -> tuple[Path, compare.Comparison]:
         ConfigError: An argument is missing, no number, or stands beside `resume`.
     """
     settings: dict[str, Any] = {key: _number(key, value) if key in NUMBERS else value for key, value in given.items()}
-    pretrained = {"true": True, "false": False}.get(given.get("pretrained", "false").lower(), given.get("pretrained"))
-    settings.update({"pretrained": pretrained} if pretrained else {})
+    if "pretrained" in settings:
+        settings["pretrained"] = FLAGS.get(given["pretrained"].lower(), given["pretrained"])
     if "resume" in given:
         if "model" in given:
             raise ConfigError("resume= continues a transplant, whose model is known; leave out model=")
