@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-import ultralytics
 from ultralytics import YOLO, cfg
 from ultralytics.utils import LOGGER
 
@@ -18,6 +17,7 @@ from . import plugins
 from .commands import interrupt, table
 from .demo import datasets
 from .errors import YOLOStarNetError, nearest
+from .optimizers import HAS_MUSGD
 from .patching import callbacks
 from .tasks import TASKS
 
@@ -101,7 +101,7 @@ def _advise(trainer: Any) -> None:
     """Log a better recipe for a StarNet that learns from scratch with what `optimizer=auto` chose."""
     args, optimizer = trainer.args, trainer.optimizer
     from_scratch = not str(args.model).endswith(".pt") and not isinstance(args.pretrained, str) and not args.resume
-    short = isinstance(optimizer, torch.optim.AdamW) and hasattr(ultralytics, "optim")  # which has MuSGD
+    short = isinstance(optimizer, torch.optim.AdamW) and HAS_MUSGD
     if from_scratch and short and type(trainer.model.model[0]) in plugins.table().modules.values():
         LOGGER.info(
             "yolo-starnet: optimizer=auto chose AdamW, as for every short training. A StarNet learns more from scratch "

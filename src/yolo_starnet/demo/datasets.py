@@ -9,7 +9,6 @@ import shutil
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ import yaml
 from ultralytics import settings
 
 from ..errors import ConfigError
+from ..optimizers import HAS_MUSGD
 from ..tasks import TASKS
 from . import labels
 from .shapes import CLASSES, KEYPOINTS, Shape, Style, draw
@@ -206,7 +206,7 @@ def _with_parents(file: Path) -> Path:
 
 
 SETS = {
-    "detect": DataSet(TASKS["detect"].data, _RECIPE | (_MUSGD if find_spec("ultralytics.optim") else {}), labels.boxes),
+    "detect": DataSet(TASKS["detect"].data, _RECIPE | (_MUSGD if HAS_MUSGD else {}), labels.boxes),
     "segment": DataSet(TASKS["segment"].data, _RECIPE, labels.polygons),
     "pose": DataSet(
         TASKS["pose"].data,

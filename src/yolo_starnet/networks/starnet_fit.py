@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from itertools import pairwise
+from typing import Any
 
 from torch import nn
 from ultralytics.nn.modules import Bottleneck, C2f, Conv
@@ -106,18 +107,9 @@ class FitStage(StarStage):
 
     block = FitBlock
 
-    def __init__(
-        self,
-        c1: int,
-        c2: int,
-        depth: int,
-        mlp_ratio: int = MLP_RATIO,
-        drop_path: Sequence[float] = (),
-        kernel: int = 7,
-        act: str | None = None,
-    ) -> None:
-        """Build a 3 x 3 convolution of stride 2 and `depth` blocks; `drop_path` has a rate for each block, or none."""
-        super().__init__(c1, c2, depth, mlp_ratio, drop_path, kernel, act)
+    def __init__(self, c1: int, c2: int, depth: int, mlp_ratio: int = MLP_RATIO, *options: Any) -> None:
+        """Build a 3 x 3 convolution of stride 2 and `depth` blocks; `options` are the others of `StarStage`."""
+        super().__init__(c1, c2, depth, mlp_ratio, *options)
         _prepare(self)
 
 

@@ -14,6 +14,7 @@ from ultralytics.utils.checks import parse_version
 from .. import files
 from ..errors import BackboneError, ConfigError
 from ..model_yaml import names
+from ..optimizers import HAS_MUSGD
 from ..plugins import table
 from . import checkpoints, student, trainer
 
@@ -137,9 +138,7 @@ def _check_images(data: str, task: str) -> None:
 
 def _train(settings: dict[str, Any]) -> None:
     """Train a student by the recipe, where the settings do not say otherwise."""
-    fast = (
-        {"optimizer": "MuSGD", "lr0": 0.05} if hasattr(ultralytics, "optim") else {"optimizer": "AdamW", "lr0": 0.004}
-    )
+    fast = {"optimizer": "MuSGD", "lr0": 0.05} if HAS_MUSGD else {"optimizer": "AdamW", "lr0": 0.004}
     arguments = {**trainer.RECIPE, **fast, **settings}
     # Ultralytics would collect the gradients of 64 images for a step. A batch below 1 is a share of the memory.
     step = {"nbs": arguments["batch"]} if arguments["batch"] >= 1 else {}
