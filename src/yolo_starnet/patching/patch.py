@@ -32,6 +32,7 @@ from ..demo import datasets
 from ..errors import UnsupportedUltralyticsError
 from ..feature_maps import FeatureMaps
 from ..model_yaml import expand, names, row_layers
+from ..optimizers import HAS_MUSGD, InFloat32
 from . import checkpoints, explain, recompile, transfer
 
 PACKAGE = __name__.partition(".")[0]
@@ -331,6 +332,22 @@ def _patch_load() -> list[Change]:
     return [_set(tasks.BaseModel, "load", load)]
 
 
+def _patch_zeropower() -> list[Change]:
+    """Let MuSGD orthogonalize in float32 on CPUs, where it takes most of a training step in bfloat16."""
+    if not HAS_MUSGD:
+        return []
+    from ultralytics.optim import muon
+
+    original = _function(muon, "zeropower_via_newtonschulz5", ("G",))
+
+    @functools.wraps(original)
+    def zeropower_via_newtonschulz5(G: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:  # noqa: N803 - theirs
+        with InFloat32() if G.device.type == "cpu" else contextlib.nullcontext():
+            return original(G, *args, **kwargs)
+
+    return [_set(muon, "zeropower_via_newtonschulz5", zeropower_via_newtonschulz5)]
+
+
 _PATCHES = (
     _inject_modules,
     _patch_parse_model,
@@ -343,6 +360,7 @@ _PATCHES = (
     _patch_tuner,
     _patch_torch_safe_load,
     _patch_load,
+    _patch_zeropower,
 )
 
 
