@@ -152,6 +152,29 @@ def test_an_edited_parser_is_named_also_where_the_plugin_can_be_active(run: Doct
     assert report["activation"] == [("yolo_starnet", "active", "", "")]
 
 
+def test_a_name_of_the_tutorials_in_the_parser_is_mended_by_a_clean_installation(run: Doctor, tmp_path: Path):
+    file = stock_copy(tmp_path / "host")
+    file.write_text(file.read_text(encoding="utf-8") + "\nstarnet_s1 = Conv\n", encoding="utf-8")
+    found = {finding.name: finding for finding in problems(run(tmp_path / "host"))}
+    assert {*found} == {"against the release", "starnet"}
+    mend = f"pip install --force-reinstall --no-deps yolo-starnet ultralytics=={ultralytics.__version__}"
+    assert found["starnet"].mend == mend
+
+
+@pytest.mark.parametrize("clone", [True, False], ids=["a-clone", "installed-files-without-their-record"])
+def test_a_package_that_is_not_installed_is_named_with_what_installs_it(python, tmp_path: Path, clone: bool):
+    source = Path(yolo_starnet.__file__).parent
+    shutil.copytree(source, tmp_path / "src" / source.name, ignore=shutil.ignore_patterns("__pycache__"))
+    if clone:
+        (tmp_path / "pyproject.toml").touch()
+    hide = "import importlib.metadata as m, sys; stock = m.entry_points; "
+    hide += "m.entry_points = lambda **k: [] if k.get('group') == 'yolo_starnet' else stock(**k); "
+    command = "sys.argv = ['doctor', 'doctor', '--json']; from yolo_starnet.__main__ import main; main()"
+    done = python("-c", hide + command, check=False, PYTHONPATH=str(tmp_path / "src"))
+    (found,) = [f for f in json.loads(done.stdout)["sections"]["plugins"] if f["problem"]]
+    assert found["mend"] == f"pip install {tmp_path if clone else '--force-reinstall --no-deps yolo-starnet'}"
+
+
 def test_every_patch_that_an_unsupported_release_refuses_is_named(run: Doctor, tmp_path: Path):
     file = stock_copy(tmp_path / "host")
     source = file.read_text(encoding="utf-8").replace("            c2 = ch[f]\n\n", "            c2 = ch[f] + 0\n\n")

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ..patching.patch import Change
 
 REINSTALL = "pip install -U yolo-starnet ultralytics"
+AGAIN = "pip install --force-reinstall --no-deps "
 UNIT = "yolo_starnet"
 """The name of this package, and of its entry-point group."""
 
@@ -55,7 +56,7 @@ def _edited(root: Path, changed: list[str], added: list[str], missing: list[str]
     found = {"edited": changed, "added": added, "missing": missing}
     problem = "; ".join(f"{what}: {_some(names)}" for what, names in found.items() if names)
     delete = f"rm {shlex.join(str(root.parent / name) for name in added[:5])} && " if added else ""
-    mend = f"{delete}pip install --force-reinstall --no-deps ultralytics=={version}"
+    mend = f"{delete}{AGAIN}ultralytics=={version}"
     return Finding("against the release", str(root), problem, mend if problem else "")
 
 
@@ -158,17 +159,24 @@ def plugins() -> Iterator[Finding]:
         if entry.name in off:
             yield Finding(entry.name, f"left out by YOLO_STARNET_DISABLE: {where}")
         elif error := table.left_out.get(entry):
-            name = entry.dist.name if entry.dist else entry.name
-            mend = f"pip install -U {name} yolo-starnet; or export YOLO_STARNET_DISABLE={entry.name}"
-            yield Finding(entry.name, f"left out: {where}", f"{type(error).__name__}: {error}", mend)
+            yield Finding(entry.name, f"left out: {where}", f"{type(error).__name__}: {error}", _repair(entry))
         else:
             yield Finding(entry.name, where)
     if not any(entry.value.startswith(f"{UNIT}.") for entry in entries):
         root = Path(str(sys.modules[UNIT].__file__)).parents[2]
         problem = "its backbones are not found, for it is imported without being installed"
-        yield Finding("yolo-starnet", str(root), problem, f"pip install {root}")
+        clone = (root / "pyproject.toml").is_file()
+        yield Finding("yolo-starnet", str(root), problem, f"pip install {root}" if clone else AGAIN + "yolo-starnet")
     yield Finding("backbones", ", ".join(table))
     yield Finding("layers", ", ".join(table.layers))
+
+
+def _repair(entry: importlib.metadata.EntryPoint) -> str:
+    """The command for a plugin that is left out."""
+    if entry.value.startswith(f"{UNIT}."):  # files of this package or of Ultralytics are not those of the release
+        return f"{AGAIN}yolo-starnet ultralytics=={importlib.metadata.version('ultralytics')}"
+    name = entry.dist.name if entry.dist else entry.name
+    return f"pip install -U {name} yolo-starnet; or export YOLO_STARNET_DISABLE={entry.name}"
 
 
 def enabled() -> Iterator[Finding]:
