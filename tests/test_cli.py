@@ -1,6 +1,5 @@
 """The command line: the grammar of `yolo`, with the plugin active."""
 
-import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -130,28 +129,6 @@ def test_what_the_user_says_wins_over_the_recipe(passed_on: dict[str, Any]):
 def test_a_stock_model_is_trained_on_the_built_in_set_of_its_task(passed_on: dict[str, Any]):
     assert cli.main(["train", "model=yolo11n-cls.yaml"]) == 0
     assert passed_on["data"] == "shapes-cls"
-
-
-@pytest.mark.parametrize(
-    ("words", "advised"),
-    [
-        (["model=yolo11n-starnet.yaml"], True),
-        (["model=yolo11n-starnet.yaml", "optimizer=auto"], True),
-        (["model=yolo11n-starnet.yaml", "optimizer=AdamW", "lr0=0.001"], False),
-        (["model=yolo11n.yaml"], False),
-        (["model=best.pt"], False),
-    ],
-    ids=["default", "auto", "AdamW by name", "a stock model", "trained weights"],
-)
-def test_a_starnet_from_scratch_gets_a_line_of_advice_where_auto_chooses_adamw(
-    words: list[str], advised: bool, log: list[str], trained: Path
-):
-    shutil.copy(trained / "weights" / "last.pt", "best.pt")
-    before = {event: [*functions] for event, functions in default_callbacks.items()}
-    quick = ["data=shapes", "epochs=1", "imgsz=64", "fraction=0.1", "plots=False", "workers=0", "batch=16"]
-    assert cli.main(["train", *words, *quick]) == 0
-    assert any(cli.ADVICE in line for line in log) == advised
-    assert default_callbacks == before
 
 
 @pytest.mark.parametrize("command", ["version", "cfg", "help", "settings", "checks"])

@@ -1,12 +1,15 @@
-"""MuSGD on a CPU: exact and quick; elsewhere as Ultralytics has it."""
+"""What `optimizer=auto` means for a StarNet, and MuSGD on a CPU: exact and quick; elsewhere as Ultralytics has it."""
 
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
+from ultralytics import YOLO
 
 import yolo_starnet
-from yolo_starnet.optimizers import HAS_MUSGD
+from yolo_starnet.optimizers import FROM_SCRATCH, HAS_MUSGD, learns_from_scratch
 
 pytestmark = pytest.mark.skipif(not HAS_MUSGD, reason="MuSGD came with Ultralytics 8.4")
 
@@ -55,3 +58,47 @@ def test_a_step_of_the_optimizer_takes_it(muon: Any):
     # The first momentum is a multiple of the gradient, and orthogonalizing ignores a factor.
     expected = orthogonalized(weight.grad.flatten(1)).view(8, 4, 3, 3)
     assert torch.allclose(before - weight.detach(), expected.float(), atol=1e-5)
+
+
+QUICK: dict[str, Any] = {"data": "shapes", "epochs": 1, "imgsz": 64, "fraction": 0.1, "plots": False, "workers": 0}
+
+
+@pytest.mark.parametrize(
+    ("model", "settings", "chosen"),
+    [
+        ("yolo11n-starnet.yaml", {}, "MuSGD"),
+        ("yolo11n-starnet.yaml", {"optimizer": "AdamW", "lr0": 0.001}, "AdamW"),
+        ("yolo11n.yaml", {}, "AdamW"),
+        ("last.pt", {}, "AdamW"),
+    ],
+    ids=["a StarNet from scratch", "AdamW by name", "a stock model", "trained weights"],
+)
+def test_auto_chooses_for_a_starnet_from_scratch_what_it_chooses_for_long_trainings(
+    model: str, settings: dict[str, Any], chosen: str, log: list[str], trained: Path
+):
+    yolo: Any = YOLO(trained / "weights" / model if model == "last.pt" else model)
+    yolo.train(**QUICK, **settings)
+    assert type(yolo.trainer.optimizer).__name__ == chosen
+    assert any("optimizer=auto means optimizer=MuSGD lr0=0.01" in line for line in log) == (chosen == "MuSGD")
+    if chosen == "MuSGD":  # what a resumed training reads
+        arguments = torch.load(yolo.trainer.last, weights_only=False)["train_args"]
+        assert FROM_SCRATCH.items() <= arguments.items()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options", "expected"),
+    [
+        ({}, {}, True),
+        ({}, [0.5, 0.25], True),
+        ({}, {"pretrained": True}, False),
+        ({"model": "best.pt"}, {}, False),
+        ({"pretrained": "best.pt"}, {}, False),
+        ({"resume": "last.pt"}, {}, False),
+    ],
+    ids=["options", "the tutorials' row", "ImageNet weights", "a checkpoint", "pretrained=", "resumed"],
+)
+def test_a_training_is_from_scratch_unless_it_starts_with_weights(
+    arguments: dict[str, Any], options: Any, expected: bool
+):
+    given = SimpleNamespace(**{"model": "my.yaml", "pretrained": True, "resume": None, **arguments})
+    assert learns_from_scratch(given, {"backbone": [[-1, 1, "starnet_fit", options]]}) == expected

@@ -13,19 +13,15 @@ import torch
 from ultralytics import YOLO, cfg
 from ultralytics.utils import LOGGER
 
-from . import plugins
 from .commands import interrupt, table
 from .demo import datasets
 from .errors import YOLOStarNetError, nearest
-from .optimizers import HAS_MUSGD
 from .patching import callbacks
 from .tasks import TASKS
 
 MODELS = {name: task.model for name, task in TASKS.items()}
 """The model that is trained for each task by default."""
 DEFAULT_MODEL = MODELS["detect"]
-ADVICE = "optimizer=MuSGD lr0=0.01 momentum=0.9 warmup_bias_lr=0"
-"""What `optimizer=auto` itself chooses for trainings of more than 10,000 steps."""
 EXAMPLES = {
     "train": f"{DEFAULT_MODEL} on built-in data, offline",
     "segment train": f"the same for other tasks: {', '.join(list(TASKS)[1:])}",
@@ -74,14 +70,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         LOGGER.info(HELP)
     try:
         _check_words(args)
-        _run(args, given, _defaults(given))
+        _run(args, _defaults(given))
     except YOLOStarNetError as error:
         print(f"yolo-starnet: {error}", file=sys.stderr)
         return 1
     return 0
 
 
-def _run(args: list[str], given: Mapping[str, str], defaults: Defaults) -> None:
+def _run(args: list[str], defaults: Defaults) -> None:
     """Pass the arguments and the defaults to the stock command line."""
     argv = sys.argv[:]
     # Changed in place, because Ultralytics holds this very list. It saves predictions only if the program is `yolo`.
@@ -90,23 +86,9 @@ def _run(args: list[str], given: Mapping[str, str], defaults: Defaults) -> None:
         if defaults.demo_task:
             _train_on_demo(defaults)
         else:
-            advice = {"on_train_start": _advise} if given.get("optimizer", "auto") == "auto" else {}
-            with callbacks.in_every_training(**advice):
-                cfg.entrypoint()
+            cfg.entrypoint()
     finally:
         sys.argv[:] = argv
-
-
-def _advise(trainer: Any) -> None:
-    """Log a better recipe for a StarNet that learns from scratch with what `optimizer=auto` chose."""
-    args, optimizer = trainer.args, trainer.optimizer
-    from_scratch = not str(args.model).endswith(".pt") and not isinstance(args.pretrained, str) and not args.resume
-    short = isinstance(optimizer, torch.optim.AdamW) and HAS_MUSGD
-    if from_scratch and short and type(trainer.model.model[0]) in plugins.table().modules.values():
-        LOGGER.info(
-            "yolo-starnet: optimizer=auto chose AdamW, as for every short training. A StarNet learns more from scratch "
-            f"with {ADVICE} (docs/accuracy.md)"
-        )
 
 
 def _check_words(args: list[str]) -> None:

@@ -1,4 +1,4 @@
-"""What the installed Ultralytics can train with."""
+"""What the installed Ultralytics can train with, and what a StarNet learns most with."""
 
 from __future__ import annotations
 
@@ -10,6 +10,23 @@ from torch.overrides import TorchFunctionMode
 
 HAS_MUSGD = find_spec("ultralytics.optim") is not None
 """Whether it has the optimizer MuSGD, as 8.4 and later have. `ultralytics.optim` need not be imported yet."""
+
+SHORT = 10_000
+"""The most steps for which `optimizer=auto` chooses another optimizer than for long trainings."""
+FROM_SCRATCH = {"optimizer": "MuSGD", "lr0": 0.01, "momentum": 0.9, "warmup_bias_lr": 0.0}
+"""What `optimizer=auto` itself chooses for long trainings, as arguments of a training."""
+
+
+def learns_from_scratch(args: Any, model_yaml: Any) -> bool:
+    """Whether a training starts without weights.
+
+    Args:
+        args: The arguments of the training.
+        model_yaml: The rows of the model, whose first row may ask for ImageNet weights.
+    """
+    options = model_yaml["backbone"][0][3]
+    given = isinstance(options, dict) and options.get("pretrained")
+    return not (given or str(args.model).endswith(".pt") or isinstance(args.pretrained, str) or args.resume)
 
 
 class InFloat32(TorchFunctionMode):

@@ -1,7 +1,7 @@
 """The only room that changes Ultralytics: activate, deactivate, one small function per patch.
 
 Not patched, because five ordinary layers need nothing of it: `fuse()`, `profile`, `embed`, `freeze`, export, the
-trainers, and the forward loops of RT-DETR, World and YOLOE.
+trainers but for their optimizer, and the forward loops of RT-DETR, World and YOLOE.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from ..demo import datasets
 from ..errors import UnsupportedUltralyticsError
 from ..feature_maps import FeatureMaps
 from ..model_yaml import expand, names, row_layers
-from ..optimizers import HAS_MUSGD, InFloat32
+from ..optimizers import FROM_SCRATCH, HAS_MUSGD, SHORT, InFloat32, learns_from_scratch
 from . import checkpoints, explain, recompile, transfer
 
 PACKAGE = __name__.partition(".")[0]
@@ -332,6 +332,41 @@ def _patch_load() -> list[Change]:
     return [_set(tasks.BaseModel, "load", load)]
 
 
+def _patch_build_optimizer() -> list[Change]:
+    """Let `optimizer=auto` choose for a StarNet from scratch, however short, what it chooses for long trainings."""
+    if not HAS_MUSGD:
+        return []
+    from ultralytics.engine.trainer import BaseTrainer
+    from ultralytics.utils.torch_utils import unwrap_model
+
+    original = _function(BaseTrainer, "build_optimizer", ("self", "model", "name", "lr", "momentum", "decay"))
+    signature = inspect.signature(original)
+
+    @functools.wraps(original)
+    def build_optimizer(self: Any, *args: Any, **kwargs: Any) -> Any:
+        call = signature.bind(self, *args, **kwargs)
+        call.apply_defaults()
+        given = call.arguments
+        network: Any = unwrap_model(given["model"])
+        if (
+            given["name"] == "auto"
+            and given["iterations"] <= SHORT
+            and isinstance(getattr(network, "model", [None])[0], plugins.table().modules.get("StarStem", ()))
+            and learns_from_scratch(self.args, network.yaml)
+        ):
+            vars(self.args).update(FROM_SCRATCH)  # a checkpoint holds them, so a resumed training takes them again
+            chosen = {"name": "optimizer", "lr": "lr0", "momentum": "momentum"}
+            given |= {parameter: FROM_SCRATCH[key] for parameter, key in chosen.items()}
+            words = " ".join(f"{key}={value}" for key, value in FROM_SCRATCH.items())
+            LOGGER.info(
+                f"yolo-starnet: optimizer=auto means {words} here, with which a StarNet learns more from scratch "
+                "(docs/accuracy.md). optimizer=AdamW, with lr0, is what stock Ultralytics chooses for short trainings"
+            )
+        return original(*call.args, **call.kwargs)
+
+    return [_set(BaseTrainer, "build_optimizer", build_optimizer)]
+
+
 def _patch_zeropower() -> list[Change]:
     """Let MuSGD orthogonalize in float32 on CPUs, where it takes most of a training step in bfloat16."""
     if not HAS_MUSGD:
@@ -360,6 +395,7 @@ _PATCHES = (
     _patch_tuner,
     _patch_torch_safe_load,
     _patch_load,
+    _patch_build_optimizer,
     _patch_zeropower,
 )
 
