@@ -2,7 +2,7 @@
 
     python benchmarks/accuracy.py train --data bccd.yaml --models yolo11n.yaml,yolo11n-starnet.yaml \
         --recipes adamw-0.002,auto --seeds 0,1 --jobs 2 epochs=100
-    python benchmarks/accuracy.py latency    # time every model of the table, on a quiet machine, then report
+    python benchmarks/accuracy.py latency    # time the models that load by name, on a quiet machine, then report
     python benchmarks/accuracy.py report     # write the tables and the picture again
 
 `train` trains what has not finished, then reports. A recipe is `auto`, or an optimizer and its learning rate. Any
@@ -47,7 +47,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     rows = accuracy_runs.collect()
     if options.command == "latency":
         files = {Path(m).stem: m for m in options.models}
-        time_models(rows, {r["model"]: files.get(r["model"], f"{r['model']}.yaml") for r in rows})
+        known = {r["model"]: f"{r['model']}.yaml" for r in rows if accuracy_report.is_loadable(r["model"])}
+        time_models(rows, {**known, **files})
     if rows:
         accuracy_report.write(rows)
     else:
@@ -65,9 +66,9 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--seeds", type=_seeds, default=[0])
     train.add_argument("--jobs", type=int, default=1, help="trainings at a time")
     train.add_argument("settings", nargs="*", metavar="KEY=VALUE", help="settings of Ultralytics, such as epochs=100")
-    latency = commands.add_parser("latency", help="time every model, then report", allow_abbrev=False)
+    latency = commands.add_parser("latency", help="time the models that load by name, then report", allow_abbrev=False)
     latency.add_argument(
-        "--models", type=_names, default=[], metavar="YAML,YAML", help="files of models without a known name"
+        "--models", type=_names, default=[], metavar="YAML,YAML", help="files of further models, such as your own"
     )
     commands.add_parser("report", help="write tables and picture", allow_abbrev=False)
     return parser

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from statistics import mean
 
-from accuracy_picture import picture, readme_picture
+from accuracy_picture import REFERENCE, picture, readme_picture
 from markdown_table import table
 from yolo_starnet import backbones
 from yolo_starnet.errors import ConfigError
@@ -22,9 +22,11 @@ CSV = RESULTS / "accuracy.csv"
 GUIDE = ROOT / "docs" / "accuracy.md"
 """The page for users; the table between its two marks is written here."""
 MARKS = ("<!-- table: written by benchmarks/accuracy.py -->\n\n", "\n<!-- end of table -->")
-DATA = "bccd"
-RECIPES = {"musgd-0.01+warmup_bias_lr=0.0+momentum=0.9": "MuSGD", "auto": "`optimizer=auto`"}
-"""The data set and the recipes that users see, by their names in the CSV."""
+SETS = {"bccd": "blood cells", "facemask": "face masks", "shapes-hard": "shapes-hard"}
+RECIPE = "musgd-0.01+warmup_bias_lr=0.0+momentum=0.9"
+"""The data sets and the recipe that users see, by their names in the CSV."""
+OTHER = {"auto": "blood cells, AdamW"}
+"""A further recipe, which users see for the first data set."""
 METRICS = ("mAP50", "mAP50-95")
 PLATEAU = 5
 """Epochs at the end whose mean is the plateau."""
@@ -57,7 +59,7 @@ def write(rows: Sequence[Row]) -> None:
     if models:
         GUIDE.write_text(_with_table(GUIDE.read_text(encoding="utf-8"), models), encoding="utf-8")
         picture(points(models)).savefig(GUIDE.with_suffix(".png"), dpi=130)
-        readme_picture(points(models)["MuSGD"]).savefig(GUIDE.with_name("readme.png"), dpi=130)
+        readme_picture(means(models)).savefig(GUIDE.with_name("readme.png"), dpi=130)
     print(f"wrote {CSV}, accuracy.md beside it, the table and the picture of {GUIDE}, and the picture of README.md")
 
 
@@ -102,7 +104,7 @@ def _cells(runs: Sequence[Row], target: float) -> list[str]:
 
 def for_users(rows: Iterable[Row]) -> dict[str, list[Row]]:
     """The runs of data and recipes that users see, by model; models that cannot be loaded by name are left out."""
-    shown = [r for r in rows if r["data"] == DATA and r["recipe"] in RECIPES and is_loadable(r["model"])]
+    shown = [r for r in rows if r["data"] in SETS and r["recipe"] in (RECIPE, *OTHER) and is_loadable(r["model"])]
     return dict(sorted(_by("model", shown).items(), key=lambda item: -int(item[1][0]["parameters"])))
 
 
@@ -115,25 +117,56 @@ def is_loadable(model: str) -> bool:
 
 
 def summary(models: Mapping[str, Sequence[Row]]) -> list[str]:
-    """The lines of the table for users: one row for each model, its mean mAP50-95 and seeds for each recipe."""
+    """The lines of the table for users: a row for each model, its mean mAP50-95 and seeds for each data set."""
     rows = []
     for model, runs in models.items():
         ratio = runs[0]["ms_ratio"]
-        cells = [_mean_and_seeds([r for r in runs if r["recipe"] == recipe]) for recipe in RECIPES]
-        rows.append([f"`{model}.yaml`", *_size(runs[0]), f"{float(ratio):.2f}" if ratio else "", *cells])
-    return table(("model", "parameters", "GFLOPs", "time", *RECIPES.values()), rows)
+        cells = [_mean_and_seeds(_of(runs, data)) for data in SETS]
+        others = [_mean_and_seeds(_of(runs, next(iter(SETS)), recipe)) for recipe in OTHER]
+        difference = _difference(runs, models[REFERENCE]) if model != REFERENCE else ""
+        time = f"{float(ratio):.2f}" if ratio else ""
+        rows.append([f"`{model}.yaml`", *_size(runs[0]), time, *cells, difference, *others])
+    heads = ("model", "parameters", "GFLOPs", "time", *SETS.values(), "to YOLO11n", *OTHER.values())
+    return table(heads, rows)
+
+
+def _of(runs: Sequence[Row], data: str, recipe: str = RECIPE) -> list[Row]:
+    return [r for r in runs if r["data"] == data and r["recipe"] == recipe]
+
+
+def _difference(runs: Sequence[Row], reference: Sequence[Row]) -> str:
+    """The mean difference of mAP50-95 over the data sets, and half of the distance between its extremes by seed.
+
+    Only where both have runs of every data set; the extremes are of seeds that both have.
+    """
+    of_sets = [(_of(runs, data), _of(reference, data)) for data in SETS]
+    if not all(own and other for own, other in of_sets):
+        return ""
+    key = "mAP50-95"
+    middle = mean(_spread(own, key)[0] - _spread(other, key)[0] for own, other in of_sets)
+    pairs = [
+        float(a[key]) - float(b[key]) for own, other in of_sets for a in own for b in other if a["seed"] == b["seed"]
+    ]
+    return f"{middle:+.3f}" + (f" ± {(max(pairs) - min(pairs)) / 2:.3f}" if pairs[1:] else "")
 
 
 def points(models: Mapping[str, Sequence[Row]]) -> dict[str, dict[str, tuple[float, float]]]:
-    """The points of the picture: for each recipe and model, its relative time and its mean mAP50-95."""
+    """The points of the picture: for each data set and model, its relative time and its mean mAP50-95."""
     return {
-        title.replace("`", ""): {
+        title: {
             model: (float(runs[0]["ms_ratio"]), _spread(shown, "mAP50-95")[0])
             for model, runs in models.items()
-            if runs[0]["ms_ratio"] and (shown := [r for r in runs if r["recipe"] == recipe])
+            if runs[0]["ms_ratio"] and (shown := _of(runs, data))
         }
-        for recipe, title in RECIPES.items()
+        for data, title in SETS.items()
     }
+
+
+def means(models: Mapping[str, Sequence[Row]]) -> dict[str, tuple[float, float]]:
+    """Relative time and the mean of all data sets, for each model that was trained on all of them."""
+    of_sets = [*points(models).values()]
+    complete = [model for model in models if all(model in found for found in of_sets)]
+    return {m: (of_sets[0][m][0], mean(found[m][1] for found in of_sets)) for m in complete}
 
 
 def _with_table(text: str, models: Mapping[str, Sequence[Row]]) -> str:

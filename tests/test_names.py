@@ -8,6 +8,7 @@ import pytest
 import torch
 import ultralytics
 import yaml
+from torch import nn
 from ultralytics import YOLO
 from ultralytics.nn import tasks
 from ultralytics.nn.tasks import yaml_model_load
@@ -88,8 +89,9 @@ def test_every_variant_builds_by_name(backbone: str):
 def test_npu_after_a_starnet_is_its_form_for_npus(token: str, backbone: str):
     model = YOLO(f"yolo11n-{token}.yaml").model
     assert model.yaml["backbone"][0] == [-1, 1, backbone, {"act": "relu", "kernel": 3}]
-    plain = YOLO(f"yolo11n-{backbone}.yaml").model
-    assert sum(p.numel() for p in model.parameters()) < sum(p.numel() for p in plain.parameters())
+    depthwise = [m for m in model.model[:5].modules() if isinstance(m, nn.Conv2d) and m.groups > 1]
+    assert {m.kernel_size for m in depthwise} == {(3, 3)}
+    assert not any(isinstance(m, nn.ReLU6) for m in model.modules())
 
 
 @pytest.mark.parametrize("token", ["timm_resnet18_npu", "starnet_s9_npu", "starnet__npu"])

@@ -1,5 +1,7 @@
 """The network: what StarNet is, level by level."""
 
+from typing import Any
+
 import pytest
 import timm
 import torch
@@ -114,9 +116,9 @@ def test_kernel_is_the_size_of_every_depthwise_convolution(name: str, kernel: in
     assert network(torch.zeros(1, 3, 64, 96)).shape[2:] == (2, 3)
 
 
-@pytest.mark.parametrize("name", ["starnet_s1", "starnet_fit"])
-def test_without_act_and_kernel_the_layers_have_no_arguments_for_them(name: str):
-    layers = yolo_starnet.backbones()[name].build(3)
+@pytest.mark.parametrize(("name", "defaults"), [("starnet_s1", {}), ("starnet_fit", {"kernel": 7, "act": None})])
+def test_with_act_and_kernel_of_the_paper_the_layers_have_no_arguments_for_them(name: str, defaults: dict[str, Any]):
+    layers = yolo_starnet.backbones()[name].build(3, **defaults)
     assert layers == yolo_starnet.backbones()[name].build(3, kernel=7, act=None)
     assert all(len(layer.args) <= 4 for layer in layers)
 

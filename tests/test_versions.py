@@ -14,7 +14,9 @@ import yolo_starnet
 from conftest import REFERENCE, graph_of, train
 from yolo_starnet.demo import datasets
 
-HAS_YOLO11 = tuple(int(n) for n in ultralytics.__version__.split(".")[:2]) >= (8, 3)
+VERSION = tuple(int(n) for n in ultralytics.__version__.split(".")[:2])
+HAS_YOLO11 = VERSION >= (8, 3)
+READS_REG_MAX = VERSION >= (8, 4)
 MODEL = "yolo11n-starnet.yaml" if HAS_YOLO11 else "yolov8n-starnet.yaml"
 FIGURES = (1_826_058, 4.4) if HAS_YOLO11 else (2_094_250, 5.9)
 
@@ -57,9 +59,11 @@ def test_figures(tmp_path: Path):
     assert (parameters, round(gflops, 1)) == FIGURES
 
 
-def test_forward():
-    model = YOLO(MODEL).model
+@pytest.mark.parametrize("name", [MODEL, MODEL.replace("starnet", "starnet_fit")])
+def test_forward(name: str):
+    model = YOLO(name).model
     assert model.stride.tolist() == [8, 16, 32]
+    assert model.model[-1].reg_max == (1 if READS_REG_MAX and "starnet_fit" in name else 16)
     cells = 12 * 8 + 6 * 4 + 3 * 2  # at the strides 8, 16 and 32
     assert model.eval()(torch.zeros(2, 3, 96, 64))[0].shape == (2, 4 + 80, cells)
 

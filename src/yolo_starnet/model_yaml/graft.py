@@ -17,6 +17,15 @@ LEVELS = {stride: level for level, stride in enumerate(STRIDES)}
 """The index of each stride in an expanded backbone row: 0 for P1/2 to 4 for P5/32."""
 KEEPS_CHANNELS = frozenset({"C2PSA", "C2fPSA", "PSA"})
 """Modules that return as many channels as they get, whatever their row asks for; Ultralytics asserts it."""
+KEYS: dict[str, dict[str, Any]] = {"starnet_fit": {"reg_max": 1}}
+"""Keys of a model YAML that go with a backbone, unless the YAML has them.
+
+`reg_max: 1` turns DFL off, whose box branch is the largest single cost of a YOLO11n.
+"""
+DFL_HEADS = frozenset({"Detect", "Segment", "Pose", "OBB"})
+"""Heads for which the keys are meant."""
+NOTES = {"reg_max": "without DFL, the costliest part of the head; Ultralytics before 8.4 keeps 16 bins"}
+"""What a written YAML says beside such a key."""
 _ROW = re.compile(
     r"(?P<before>\s*-\s*\[\s*)"  # "  - ["
     r"(?P<source>-?\d+|\[[-\d,\s]*\])"  # "-1" or "[-1, 6]"
@@ -47,6 +56,7 @@ def graft(
     backbone: str,
     args: Sequence[Any] | Mapping[str, Any] = (),
     restore: Collection[str] = KEEPS_CHANNELS,
+    keys: Mapping[str, Any] | None = None,
 ) -> Graft:
     """Replace the rows that extract features, up to the last at P5/32, by one backbone row.
 
@@ -59,6 +69,7 @@ def graft(
         backbone: The name of a registered backbone.
         args: The arguments of its row.
         restore: Modules before which, at the end of the backbone, a 1 x 1 convolution restores the number of channels.
+        keys: Keys to add to the model dict; those of `KEYS` unless given.
 
     Raises:
         BackboneError: The model has no P3/8 to P5/32 that a backbone could replace, or a row that stays needs a
@@ -76,7 +87,9 @@ def graft(
     kept = [*added, *_kept_rows(rows, strides, cut, len(LEVELS) + adapter - cut)]
     split = len(model["backbone"]) - cut + adapter
     row = [-1, 1, backbone, dict(args) if isinstance(args, Mapping) else list(args)]
-    grafted = {**model, "backbone": [row, *kept[:split]], "head": kept[split:]}
+    if keys is None:
+        keys = KEYS.get(backbone, {}) if rows[-1][2] in DFL_HEADS else {}
+    grafted = {**keys, **model, "backbone": [row, *kept[:split]], "head": kept[split:]}
     return Graft(grafted, cut, (*[None] * adapter, *range(cut, len(rows))))
 
 
@@ -122,12 +135,20 @@ def write(text: str, graft: Graft, origin: str, figures: Mapping[str, str] | Non
         figures: The comment of each scale, such as its parameters and GFLOPs. A model without scales has the key ''.
     """
     figures = figures or {}
-    lines = [*head(text, origin, figures), *_rows(text.splitlines(), graft)]
+    lines = [*_with_keys(head(text, origin, figures), graft.model), *_rows(text.splitlines(), graft)]
     written = "\n".join(lines) + "\n"
     if yaml.safe_load(written) == graft.model:
         return written
     # The original is laid out in another way. Its comments are lost, the model is right.
     return "\n".join(head("", origin, figures)) + "\n" + yaml.safe_dump(graft.model, sort_keys=False)
+
+
+def _with_keys(lines: list[str], model: Mapping[str, Any]) -> list[str]:
+    """The lines before `backbone:`, and after that of `nc` a line for each key that the original lacks."""
+    known = yaml.safe_load("\n".join(lines)) or {}
+    added = [f"{key}: {model[key]} # {note}" for key, note in NOTES.items() if key in model and key not in known]
+    place = next((i for i, line in enumerate(lines, 1) if line.startswith("nc:")), len(lines))
+    return [*lines[:place], *added, *lines[place:]]
 
 
 def head(text: str, origin: str, figures: Mapping[str, str]) -> list[str]:

@@ -1,11 +1,12 @@
 """`starnet_fit`: star blocks at the deep levels only, fitted to YOLO's necks and to Ultralytics' recipes.
 
-It differs from the paper's network (`starnet.py`) in four ways:
+It differs from the paper's network (`starnet.py`) in five ways:
 
 - P1 to P3, where small objects are found and star blocks learn slowly, have YOLO11's convolutions.
 - It has more channels and fewer blocks.
 - A BatchNorm, which `fuse()` folds, follows every convolution.
 - Its initial weights learn at Ultralytics' default learning rate.
+- Its depthwise convolutions are 3 x 3 and its activations ReLU, which every chip computes quickly, and well in INT8.
 
 docs/accuracy.md gives the reasons.
 """
@@ -53,6 +54,10 @@ DEPTHS = (0, 1, 1, 1)
 """Blocks at P2 to P5."""
 MLP_RATIO = 2
 """Branch channels of a star block, in multiples of the block's channels."""
+KERNEL = 3
+"""Height and width of the depthwise convolutions in star blocks."""
+ACT = "relu"
+"""The activation of every layer."""
 FIRST_STAR_LEVEL = 4
 """The first level with star blocks, P4."""
 
@@ -122,8 +127,8 @@ def levels(
     mlp_ratio: int = MLP_RATIO,
     drop_path_rate: float = 0.0,
     first_star_level: int = FIRST_STAR_LEVEL,
-    kernel: int = Form().kernel,
-    act: str | None = None,
+    kernel: int = KERNEL,
+    act: str | None = ACT,
 ) -> list[Layer]:
     """The five layers.
 
@@ -136,7 +141,7 @@ def levels(
         drop_path_rate: Rate of dropping the last star block; the rates rise linearly from 0 at the first.
         first_star_level: The first level with star blocks, 2 to 5; 6 is a network without.
         kernel: Height and width of the depthwise convolutions in star blocks: 3, 5 or 7.
-        act: The activation of every layer: relu, relu6 or silu. Unless given, star blocks have relu6, the others silu.
+        act: The activation of every layer: relu, relu6 or silu. With None, star blocks have relu6, the others silu.
 
     Returns:
         Layers of strides 2, 4, 8, 16 and 32.

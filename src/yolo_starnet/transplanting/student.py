@@ -47,7 +47,7 @@ def build(trained: Any, backbone: str, args: Any = ()) -> Student:
         BackboneError: The model has no backbone of stock rows that could be replaced, or its rows cannot be followed.
     """
     row_strides = strides.of_rows(trained.yaml)
-    grafted = graft.graft(trained.yaml, row_strides, backbone, args, RESTORED)
+    grafted = graft.graft(trained.yaml, row_strides, backbone, args, RESTORED, keys={})
     model = type(trained)(deepcopy(grafted.model), ch=_channels(trained), verbose=False)
     for name in ("names", "args", "task", "kpt_shape", "end2end"):
         if name in vars(trained):
