@@ -26,6 +26,8 @@ PAIRS = {"yolo11n": "yolo11n-starnet", "yolo26n": "yolo26n-starnet", "yolov8n": 
 MODELS = [name for pair in PAIRS.items() for name in pair]
 FEWEST, MOST = 7, 60
 """Rounds of a group, however long a round takes."""
+RECOMMENDED = ("yolo11n", "yolo26n", "yolo11n-starnet_fit")
+"""The recommended model after the stock ones; ratios are to the first."""
 COMMON = ("predict", "onnx", "openvino")
 """What most people deploy on a CPU: measured under more conditions than the other engines."""
 SIZES = (Conditions(640, 1, 2), Conditions(640, 1, 1), Conditions(320, 1, 2), Conditions(1280, 1, 2))
@@ -50,6 +52,14 @@ def pair(seconds: float) -> Iterator[Record]:
         files = {name: checkpoint(name, Path(folder)) for name in MODELS[:2]}
         for threads, engine in product((2, 1), COMMON):
             yield from _engine("pair", engine, files, Conditions(640, 1, threads), 2 * seconds)
+
+
+def recommended(seconds: float) -> Iterator[Record]:
+    """The recommended model, YOLO11n and YOLO26n alone, for longer."""
+    with tempfile.TemporaryDirectory(prefix="speed-") as folder:
+        files = {name: checkpoint(name, Path(folder)) for name in RECOMMENDED}
+        for threads, engine in product((1, 2), COMMON):
+            yield from _engine("recommended", engine, files, Conditions(640, 1, threads), 2 * seconds, [RECOMMENDED])
 
 
 def engines(seconds: float) -> Iterator[Record]:
@@ -96,6 +106,7 @@ def training(seconds: float) -> Iterator[Record]:
 
 
 PARTS: dict[str, Callable[[float], Iterable[Record]]] = {
+    "recommended": recommended,
     "pair": pair,
     "engines": engines,
     "layers": layers,
