@@ -2,8 +2,9 @@
 
     python tests/readme_commands.py
 
-`pip` is uv's here, whose cache saves the downloads. `pytest` only collects the tests, which CI runs anyway: this shows
-that `pip install -e ".[test]"` brings all that they import.
+After the command that tries it come, in the same environment, those that lead from it to a device and to a layer of
+one's own. Each is printed with its seconds. `pip` is uv's here, whose cache saves the downloads. `pytest` only collects
+the tests, which CI runs anyway: this shows that `pip install -e ".[test]"` brings all that they import.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -21,6 +23,9 @@ READMES = "README.md", "README.zh-CN.md"
 BLOCK = re.compile(
     r"^```console\n\$ (pip install [^\n]+ && [^\n]+)\n```\n(?:\n```text\n(.*?)^```)?", re.DOTALL | re.MULTILINE
 )
+WALK = re.compile(r"^<!-- not run: tests/readme_commands.py .*?```console\n(.*?)^```", re.DOTALL | re.MULTILINE)
+IMAGE = "cp $(find . -path '*yolo-starnet-shapes-*' -name '*.jpg' | sort | tail -1) image.jpg"
+"""An image of the built-in validation set under the name that the README gives it."""
 PIP = '#!/bin/sh\nexec uv pip "$@"\n'
 LEFT_OUT = shutil.ignore_patterns(".git", ".nox", ".venv", "build", "dist", "runs", "__pycache__", ".*_cache")
 
@@ -32,14 +37,16 @@ def main() -> int:
         for command, shown in BLOCK.findall((ROOT / readme).read_text(encoding="utf-8")):
             commands[command] = commands.get(command) or shown
     assert len(commands) == 2, f"expected a command to try it and one to test it, found {list(commands)}"
+    walks = WALK.findall((ROOT / READMES[0]).read_text(encoding="utf-8"))
+    assert len(walks) == 1, f"expected one block of commands after the training, found {len(walks)}"
     for command, shown in commands.items():
-        print(f"$ {command}", flush=True)
-        _compare(shown, _run(command.replace("pytest", "pytest --collect-only -q")))
+        after = [IMAGE, *re.findall(r"^\$ (.+?)(?:\s+#.*)?$", walks[0], re.MULTILINE)] if "train" in command else []
+        _compare(shown, _run([command.replace("pytest", "pytest --collect-only -q"), *after]))
     return 0
 
 
-def _run(command: str) -> str:
-    """Run a command in a copy of the repository with an environment of its own, and return what it prints."""
+def _run(commands: list[str]) -> str:
+    """Run commands in a copy of the repository with an environment of its own, and return what they print."""
     with tempfile.TemporaryDirectory() as work:
         copy, venv = Path(work, "yolo-starnet"), Path(work, "venv")
         shutil.copytree(ROOT, copy, ignore=LEFT_OUT)
@@ -50,11 +57,16 @@ def _run(command: str) -> str:
         path = f"{venv / 'bin'}{os.pathsep}{os.environ['PATH']}"
         environment = {**os.environ, "PATH": path, "VIRTUAL_ENV": str(venv), "YOLO_CONFIG_DIR": work}
         environment.pop("PYTHONPATH", None)
-        done = subprocess.run(
-            ["sh", "-c", command], cwd=copy, env=environment, capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-5000:]
-        return done.stdout + done.stderr
+        printed = ""
+        for command in commands:
+            begin = time.monotonic()
+            done = subprocess.run(
+                ["sh", "-c", command], cwd=copy, env=environment, capture_output=True, text=True, check=False
+            )
+            print(f"$ {command}    # {time.monotonic() - begin:.0f} s", flush=True)
+            assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-5000:]
+            printed += done.stdout + done.stderr
+        return printed
 
 
 def _compare(shown: str, printed: str) -> None:
