@@ -197,18 +197,30 @@ def test_the_page_for_users_has_no_internal_names(measured: list[accuracy_report
     assert not internal & words
 
 
-def test_the_picture_labels_at_most_ten_points_with_names_that_load(measured: list[accuracy_report.Row]):
-    (axes,) = picture(accuracy_report.points(accuracy_report.for_users(measured))).axes
-    labels = [text.get_text() for text in axes.texts]
-    assert sum(len(line.get_xdata()) for line in axes.lines) == len(labels)
-    assert 5 <= len(labels) <= 10
-    assert all(accuracy_report.is_loadable(label) for label in labels)
-    assert {"yolo11n", "yolo11n-starnet_fit", "yolo11n-starnet"} <= set(labels)
+def test_the_picture_has_a_panel_for_each_data_set_and_labels_each_point(measured: list[accuracy_report.Row]):
+    points = accuracy_report.points(accuracy_report.for_users(measured))
+    figure = picture(points)
+    assert [axes.get_title() for axes in figure.axes] == [*accuracy_report.SETS.values()]
+    for axes, of_set in zip(figure.axes, points.values()):
+        assert len(axes.lines) == len(axes.texts) == len(of_set)
+        assert {"yolo11n", "yolo11n-starnet_fit"} <= set(of_set)
+
+
+def test_the_difference_to_yolo11n_is_a_mean_over_the_data_sets_and_needs_all_of_them():
+    def run(model: str, data: str, value: float, seed: int = 0) -> accuracy_report.Row:
+        names = {"model": model, "data": data, "recipe": accuracy_report.RECIPE, "seed": str(seed)}
+        return {**names, "mAP50-95": str(value), "parameters": "1", "gflops": "1", "ms_ratio": ""}
+
+    stock = [run("yolo11n", data, 0.5) for data in accuracy_report.SETS]
+    other = [run("other", data, 0.5 + step / 100) for data, step in zip(accuracy_report.SETS, (1, -3))]
+    models = {"yolo11n": stock, "other": other, "partial": other[:1]}
+    lines = accuracy_report.summary(models)
+    assert "| 0.510 (1) | 0.470 (1) | -0.010 ± 0.020 |" in lines[3]
+    assert "| 0.510 (1) |  |  |" in lines[4]
 
 
 def test_the_picture_of_the_readme_names_each_point_so_that_it_needs_no_legend(measured: list[accuracy_report.Row]):
-    points = accuracy_report.points(accuracy_report.for_users(measured))["MuSGD"]
-    figure = readme_picture(points)
+    figure = readme_picture(accuracy_report.means(accuracy_report.for_users(measured)))
     figure.draw_without_rendering()
     (axes,) = figure.axes
     labels = [text.get_text().splitlines()[0] for text in axes.texts]
