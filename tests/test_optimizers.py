@@ -86,19 +86,21 @@ def test_auto_chooses_for_a_starnet_from_scratch_what_it_chooses_for_long_traini
 
 
 @pytest.mark.parametrize(
-    ("arguments", "options", "expected"),
+    ("arguments", "options", "head", "expected"),
     [
-        ({}, {}, True),
-        ({}, [0.5, 0.25], True),
-        ({}, {"pretrained": True}, False),
-        ({"model": "best.pt"}, {}, False),
-        ({"pretrained": "best.pt"}, {}, False),
-        ({"resume": "last.pt"}, {}, False),
+        ({}, {}, "Detect", True),
+        ({}, [0.5, 0.25], "Segment", True),
+        ({}, {"pretrained": True}, "Detect", False),
+        ({"model": "best.pt"}, {}, "Detect", False),
+        ({"pretrained": "best.pt"}, {}, "Detect", False),
+        ({"resume": "last.pt"}, {}, "Detect", False),
+        ({}, {}, "RTDETRDecoder", False),
     ],
-    ids=["options", "the tutorials' row", "ImageNet weights", "a checkpoint", "pretrained=", "resumed"],
+    ids=["options", "the tutorials' row", "ImageNet weights", "a checkpoint", "pretrained=", "resumed", "RT-DETR"],
 )
 def test_a_training_is_from_scratch_unless_it_starts_with_weights(
-    arguments: dict[str, Any], options: Any, expected: bool
+    arguments: dict[str, Any], options: Any, head: str, expected: bool
 ):
     given = SimpleNamespace(**{"model": "my.yaml", "pretrained": True, "resume": None, **arguments})
-    assert learns_from_scratch(given, {"backbone": [[-1, 1, "starnet_fit", options]]}) == expected
+    rows = {"backbone": [[-1, 1, "starnet_fit", options]], "head": [[[2, 3, 4], 1, head, ["nc"]]]}
+    assert learns_from_scratch(given, rows) == expected

@@ -18,15 +18,16 @@ FROM_SCRATCH = {"optimizer": "MuSGD", "lr0": 0.01, "momentum": 0.9, "warmup_bias
 
 
 def learns_from_scratch(args: Any, model_yaml: Any) -> bool:
-    """Whether a training starts without weights.
+    """Whether a training starts without weights, and not with the transformer of an RT-DETR, which needs AdamW.
 
     Args:
         args: The arguments of the training.
         model_yaml: The rows of the model, whose first row may ask for ImageNet weights.
     """
-    options = model_yaml["backbone"][0][3]
+    options, head = model_yaml["backbone"][0][3], model_yaml["head"][-1][2]
     given = isinstance(options, dict) and options.get("pretrained")
-    return not (given or str(args.model).endswith(".pt") or isinstance(args.pretrained, str) or args.resume)
+    weights = given or str(args.model).endswith(".pt") or isinstance(args.pretrained, str) or args.resume
+    return not weights and head != "RTDETRDecoder"
 
 
 class InFloat32(TorchFunctionMode):
