@@ -203,6 +203,7 @@ def test_the_picture_has_a_panel_for_each_data_set_and_labels_each_point(measure
     assert [axes.get_title() for axes in figure.axes] == [*accuracy_report.SETS.values()]
     for axes, of_set in zip(figure.axes, points.values()):
         assert len(axes.lines) == len(axes.texts) == len(of_set)
+        assert all(accuracy_report.is_loadable(model) for model in of_set)
         assert {"yolo11n", "yolo11n-starnet_fit"} <= set(of_set)
 
 

@@ -92,6 +92,9 @@ def test_npu_after_a_starnet_is_its_form_for_npus(token: str, backbone: str):
     depthwise = [m for m in model.model[:5].modules() if isinstance(m, nn.Conv2d) and m.groups > 1]
     assert {m.kernel_size for m in depthwise} == {(3, 3)}
     assert not any(isinstance(m, nn.ReLU6) for m in model.modules())
+    plain = YOLO(f"yolo11n-{backbone}.yaml").model
+    fewer = sum(p.numel() for p in plain.parameters()) - sum(p.numel() for p in model.parameters())
+    assert fewer == 0 if backbone == "starnet_fit" else fewer > 0  # its default is that form
 
 
 @pytest.mark.parametrize("token", ["timm_resnet18_npu", "starnet_s9_npu", "starnet__npu"])
