@@ -47,7 +47,7 @@ def readme_picture(points: Mapping[str, tuple[float, float]]) -> Figure:
     for model, label in README.items():
         time, value = points[model]
         _point(axes, model, f"{label}\n{value:.3f}, {time:.2f} of the time", points[model])
-    _describe(axes, f"Mean of two data sets, {SETTING}")
+    _describe(axes, f"Mean of three data sets, {SETTING}")
     axes.set(xlabel=TIME, ylabel="mAP50-95  (up is better)")
     return figure
 
