@@ -47,7 +47,7 @@ def test_ultralytics_finds_it_by_name(few: Path, task: str, suffix: str):
     data = check_det_dataset(datasets.SETS[task].name + suffix)
     for split, count in datasets.SPLITS.items():
         assert len(list(Path(data[split]).glob("*.jpg"))) == count
-    assert [f.name for f in few.iterdir()] == [f"yolo-starnet-{datasets.SETS[task].name}-1"], (
+    assert [f.name for f in few.iterdir()] == [f"yolo-starnet-{datasets.SETS[task].name}-{datasets._VERSION}"], (
         "another set was drawn as well"
     )
 
@@ -169,7 +169,7 @@ def test_several_that_ask_at_once_get_one_whole_set(few: Path):
 
 @pytest.mark.parametrize("task", ["detect", "classify"])
 def test_a_folder_that_holds_something_else_is_named_and_left_alone(few: Path, task: str):
-    folder = few / f"yolo-starnet-{datasets.SETS[task].name}-1"
+    folder = few / f"yolo-starnet-{datasets.SETS[task].name}-{datasets._VERSION}"
     folder.mkdir(parents=True)
     (folder / "mine.txt").write_text("keep")
     with pytest.raises(ConfigError, match="cannot be written to"):

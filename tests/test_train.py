@@ -208,5 +208,5 @@ def test_train_with_no_arguments_learns_and_says_what_to_run_next(python):
     assert (run / "results.png").is_file()
     best = run / "weights" / "best.pt"
     recorded = torch.load(best, weights_only=False)["train_metrics"]["metrics/mAP50(B)"]
-    metrics = YOLO(best).val(data="shapes", imgsz=160, workers=0, plots=False, verbose=False)
+    metrics = YOLO(best).val(data="shapes", imgsz=128, workers=0, plots=False, verbose=False)
     assert metrics.box.map50 == pytest.approx(recorded, abs=0.01)
