@@ -5,8 +5,9 @@
     python benchmarks/int8.py --report     # only write the tables again
 
 Everything is stock: `export` quantizes, with training images, and `val` measures. RKNN runs in the simulator of
-rknn-toolkit2. A runtime that is not installed is left out, so one whose packages conflict with others can run in an
-environment of its own; the CSV collects the results of all.
+rknn-toolkit2. Ultralytics exports no INT8 for NCNN, so NCNN's own tools quantize its float file: `ncnn2table` and
+`ncnn2int8`, built from NCNN's source, must be on the PATH. A runtime that is not installed is left out, so one whose
+packages conflict with others can run in an environment of its own; the CSV collects the results of all.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from __future__ import annotations
 import argparse
 import csv
 import shutil
+import subprocess
 import sys
 import time
 import types
@@ -23,10 +25,12 @@ from importlib import metadata, util
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
 import yaml
 from ultralytics import YOLO
+from ultralytics.data.augment import LetterBox
 from ultralytics.data.utils import check_det_dataset
 from ultralytics.nn.autobackend import AutoBackend
 
@@ -35,14 +39,23 @@ from int8_report import CSV, FIELDS
 from yolo_starnet.measuring.timing import interleave
 
 BUILD = Path(__file__).parents[1] / "build" / "int8"
-MODULES = {"onnx": "onnxruntime", "openvino": "nncf", "mnn": "MNN", "litert": "litert_torch", "rknn": "rknn"}
+MODULES = {
+    "onnx": "onnxruntime",
+    "openvino": "nncf",
+    "ncnn": "ncnn",
+    "mnn": "MNN",
+    "litert": "litert_torch",
+    "rknn": "rknn",
+}
 PACKAGES = {
     "onnx": "onnxruntime",
     "openvino": "openvino",
+    "ncnn": "ncnn",
     "mnn": "MNN",
     "litert": "ai-edge-litert",
     "rknn": "rknn-toolkit2",
 }
+SUFFIXES = {".jpg", ".jpeg", ".png"}
 ROUNDS = 30
 """Timed runs of each file. The simulator of RKNN is not timed."""
 
@@ -88,7 +101,12 @@ def measure(case: dict[str, str], checkpoint: Path, data: Path, images: int, siz
         given = {"quantize": 8, "data": str(calibration), "fraction": fraction} if quantize else {}
         if runtime == "mnn":
             given = {"quantize": quantize}  # weights only, which needs no images
-        files.append(YOLO(shutil.copy(checkpoint, folder / "best.pt")).export(format=runtime, imgsz=size, **given))
+        if runtime == "ncnn":
+            given = {}
+        exported = YOLO(shutil.copy(checkpoint, folder / "best.pt")).export(format=runtime, imgsz=size, **given)
+        if runtime == "ncnn" and quantize:
+            quantize_ncnn(Path(exported), Path(check_det_dataset(str(data))["train"]), images, size)
+        files.append(exported)
         yolo = YOLO(files[-1], task="detect")
         found = yolo.val(data=str(data), imgsz=size, batch=1, rect=False, workers=0, plots=False, device="cpu")
         maps.append(found.box.map)
@@ -108,7 +126,7 @@ def calibration_yaml(data: Path, images: int) -> tuple[Path, float]:
     known = check_det_dataset(str(data))
     file = BUILD / f"{data.stem}-calibration.yaml"
     file.write_text(yaml.safe_dump({"train": known["train"], "val": known["train"], "names": known["names"]}))
-    count = sum(f.suffix.lower() in {".jpg", ".jpeg", ".png"} for f in Path(known["train"]).iterdir())
+    count = sum(f.suffix.lower() in SUFFIXES for f in Path(known["train"]).iterdir())
     return file, min(images / count, 1.0)
 
 
@@ -126,6 +144,25 @@ def time_ratio(files: Sequence[str], size: int) -> float:
     times = interleave(runs, ROUNDS)
     first, second = (np.array(t) for t in times.values())
     return float(np.median(second / first))
+
+
+def quantize_ncnn(model: Path, folder: Path, images: int, size: int) -> None:
+    """Quantize an exported NCNN model in place, calibrated on the first `images` images of a folder."""
+    letterbox, arrays = LetterBox((size, size), auto=False), model.parent / "calibration"
+    arrays.mkdir(exist_ok=True)
+    chosen = sorted(f for f in folder.iterdir() if f.suffix.lower() in SUFFIXES)[:images]
+    listed = [str((arrays / f"{f.stem}.npy").resolve()) for f in chosen]
+    for image, array in zip(chosen, listed, strict=True):
+        pixels = np.asarray(letterbox(image=cv2.imread(str(image))))[..., ::-1].transpose(2, 0, 1)
+        np.save(array, np.ascontiguousarray(pixels, dtype=np.float32) / 255)
+    (arrays / "list.txt").write_text("\n".join(listed) + "\n")
+    param, weights, scales = model / "model.ncnn.param", model / "model.ncnn.bin", arrays / "scales.table"
+    options = [f"shape=[{size},{size},3]", "thread=1", "method=kl", "type=1"]
+    subprocess.run(["ncnn2table", param, weights, arrays / "list.txt", scales, *options], check=True)
+    quantized = arrays / "int8.param", arrays / "int8.bin"
+    subprocess.run(["ncnn2int8", param, weights, *quantized, scales], check=True)
+    for new, old in zip(quantized, (param, weights), strict=True):
+        shutil.move(new, old)
 
 
 def compute_in_float32() -> None:

@@ -12,7 +12,14 @@ CSV = RESULTS / "int8.csv"
 FIELDS = (
     *("data", "model", "runtime", "float", "int8", "float_mb", "int8_mb", "ms_ratio", "images", "version", "failed"),
 )
-NAMES = {"onnx": "ONNX Runtime", "openvino": "OpenVINO", "mnn": "MNN", "litert": "LiteRT", "rknn": "RKNN, simulated"}
+NAMES = {
+    "onnx": "ONNX Runtime",
+    "openvino": "OpenVINO",
+    "ncnn": "NCNN",
+    "mnn": "MNN",
+    "litert": "LiteRT",
+    "rknn": "RKNN, simulated",
+}
 STOCK = "yolo11n"
 """The model that the others are compared with."""
 HEAD = """# INT8
@@ -21,8 +28,9 @@ Written by `benchmarks/int8.py` from `int8.csv`. Each file was exported by the s
 and validated by the stock `val`, both at 256 x 256 pixels. *Loss* is mAP50-95 in float minus that in INT8; *more than
 YOLO11n* is how much larger the loss is than that of YOLO11n in the same runtime. *ms* is the time of the INT8 file
 relative to the float file: the median of interleaved runs on one thread, which says nothing about an NPU.
-ONNX Runtime, OpenVINO, LiteRT and RKNN were calibrated on training images, whose number the table gives; MNN
-quantizes weights only, and needs none. RKNN ran in the simulator of rknn-toolkit2, which gives no time.
+ONNX Runtime, OpenVINO, NCNN, LiteRT and RKNN were calibrated on training images, whose number the table gives; MNN
+quantizes weights only, and needs none. NCNN was quantized by its own tools. RKNN ran in the simulator of rknn-toolkit2,
+which gives no time.
 """
 
 

@@ -68,14 +68,14 @@ class Steps:
     def _once(self, step: str, settings: str, run: Callable[[], float]) -> None:
         """Run a step unless its result is known, and add the result to the CSV."""
         key = {"data": Path(self.options.data).stem, "model": self.options.name, "backbone": self.options.backbone}
-        rows = read()
-        if any(all(row[k] == v for k, v in {**key, "step": step}.items()) for row in rows):
+        if any(all(row[k] == v for k, v in {**key, "step": step}.items()) for row in read()):
             return
         begin = time.process_time()
         value = run()
         versions = {"ultralytics": ultralytics.__version__, "torch": torch.__version__}
         seconds = f"{time.process_time() - begin:.0f}"
-        rows.append({**key, "step": step, "map": f"{value:.4f}", "seconds": seconds, "settings": settings, **versions})
+        row = {**key, "step": step, "map": f"{value:.4f}", "seconds": seconds, "settings": settings, **versions}
+        rows = [*read(), row]  # read again: another run may have written meanwhile
         with RESULTS.open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, FIELDS, lineterminator="\n")
             writer.writeheader()
