@@ -105,6 +105,14 @@ def test_channels_of_every_level_start_with_different_thresholds():
         assert all(m.bias.std() > 0.25 for m in row.modules() if isinstance(m, nn.BatchNorm2d))
 
 
+def test_star_products_start_with_an_open_gate():
+    blocks = [m for m in YOLO("yolo11n-starnet_fit.yaml").model.modules() if isinstance(m, FitBlock)]
+    assert blocks
+    for block in blocks:
+        assert block.f1.bn.bias.mean().item() == pytest.approx(1, abs=0.15)
+        assert block.f2.bn.bias.mean().item() == pytest.approx(0, abs=0.15)
+
+
 def test_fuse_folds_every_batchnorm_and_changes_nothing():
     model = YOLO("yolo11n-starnet_fit.yaml").model.double().eval()
     for m in model.modules():  # a fresh BatchNorm is the identity, which hides errors

@@ -5,7 +5,7 @@ It differs from the paper's network (`starnet.py`) in five ways:
 - P1 to P3, where small objects are found and star blocks learn slowly, have YOLO11's convolutions.
 - It has more channels and fewer blocks.
 - A BatchNorm, which `fuse()` folds, follows every convolution.
-- Its initial weights learn at Ultralytics' default learning rate.
+- Its initial weights learn at Ultralytics' default learning rate, and its star products start almost as plain layers.
 - Its depthwise convolutions are 3 x 3 and its activations ReLU, which every chip computes quickly, and well in INT8.
 
 docs/accuracy.md gives the reasons.
@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from itertools import pairwise
-from typing import Any
+from typing import Any, cast
 
 from torch import nn
 from ultralytics.nn.modules import Bottleneck, C2f, Conv
@@ -37,6 +37,12 @@ BIAS_STD = 0.5
 
 They decide where each channel's activation sets in. From PyTorch's zeros, the default learning rate moves them by a few
 hundredths in a whole training; where `warmup_bias_lr` is 0.1, a training ends with biases of this size.
+"""
+GATE_BIAS = 1.0
+"""Mean of the initial biases of f1, the factor of a star product that is activated.
+
+Around 0, ReLU zeroes half of the products at first, and most others have a small factor, which lets little gradient
+through. Around 1, a product starts as its other factor, more or less.
 """
 BASE_WIDTH = 0.25
 """The width of `STEM` and `DIMS`, that of scale n."""
@@ -116,6 +122,9 @@ class FitStage(StarStage):
         """Build a 3 x 3 convolution of stride 2 and `depth` blocks; `options` are the others of `StarStage`."""
         super().__init__(c1, c2, depth, mlp_ratio, *options)
         _prepare(self)
+        for block in self:
+            if isinstance(block, FitBlock):
+                cast(ConvBN, block.f1).bn.bias.data += GATE_BIAS
 
 
 def levels(
