@@ -55,6 +55,7 @@ def test_an_export_is_run_by_its_own_runtime_and_nothing_is_left_behind():
     assert not list(Path().iterdir())
 
 
+@pytest.mark.slow
 def test_accuracy_is_that_of_val_for_trained_models_alone(tmp_path: Path):
     untrained = "yolo11n-starnet-cls.yaml"
     best = str(train(untrained, tmp_path, data="shapes-cls", epochs=1, imgsz=32) / "weights" / "best.pt")

@@ -23,6 +23,7 @@ def test_quartiles_are_the_first_the_median_and_the_third():
     assert timing.quartiles([4.0, 0.0, 3.0, 1.0, 2.0]) == (1.0, 2.0, 3.0)
 
 
+@pytest.mark.slow
 def test_a_larger_image_needs_more_memory():
     small, large = (timing.peak_memory("yolo11n.yaml", "detect", imgsz, 1, "cpu") for imgsz in (64, 640))
     assert 1 < small < large < 4000  # MB

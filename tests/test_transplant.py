@@ -90,6 +90,7 @@ def test_the_command_writes_a_checkpoint_that_predicts_trains_on_and_exports(
     assert train("last-starnet_fit.pt", Path("more"), epochs=1).is_dir()
 
 
+@pytest.mark.slow
 def test_a_folder_of_images_without_labels_will_do(trained_yolo: Path, capsys: pytest.CaptureFixture[str]):
     words = [f"{key}={value}" for key, value in quick().items() if key != "fraction"]
     assert cli.main(["transplant", f"model={trained_yolo}", f"data={images()}", *words]) == 0
@@ -112,6 +113,7 @@ def test_without_data_only_neck_and_head_are_carried_over(trained_yolo: Path):
     assert not list(Path().glob("runs/**/*.pt"))
 
 
+@pytest.mark.slow
 def test_the_new_backbone_can_start_from_imagenet_weights(trained_yolo: Path, capsys: pytest.CaptureFixture[str]):
     torch.save(timm.create_model("starnet_s1").state_dict(), "imagenet.pth")
     words = ["transplant", f"model={trained_yolo}", "pretrained=imagenet.pth", "backbone=starnet", "out=new.pt"]
@@ -126,6 +128,7 @@ def test_the_new_backbone_can_start_from_imagenet_weights(trained_yolo: Path, ca
     new.train(data="shapes", **quick(epochs=1))
 
 
+@pytest.mark.slow
 def test_pretrained_false_is_no_file(trained_yolo: Path, capsys: pytest.CaptureFixture[str]):
     assert cli.main(["transplant", f"model={trained_yolo}", "pretrained=False", "out=new.pt"]) == 0, capsys.readouterr()
 

@@ -64,6 +64,7 @@ def test_data_loader_workers_may_be_spawned(tmp_path: Path, python):
     assert (tmp_path / "run" / "weights" / "last.pt").is_file()
 
 
+@pytest.mark.slow
 def test_tune_trains_every_trial(tmp_path: Path, log: list[str]):
     YOLO(MODEL).tune(**SMALL, iterations=2, val=True, save=False, project=str(tmp_path), name="t")
     started = [re.search(r"Starting iteration (\d)/2 ", line) for line in log]
@@ -106,7 +107,15 @@ def test_ray_tune_trains_the_layers_of_a_package(install: Callable[[Path], Path]
 
 
 @pytest.mark.skipif(not SAFE, reason="this release has no restricted loading")
-@pytest.mark.parametrize("backbone", ["starnet", "starnet_s050", "timm_mobilenetv4_conv_small", "timm_convnext_atto"])
+@pytest.mark.parametrize(
+    "backbone",
+    [
+        "starnet",
+        pytest.param("starnet_s050", marks=pytest.mark.slow),
+        "timm_mobilenetv4_conv_small",
+        pytest.param("timm_convnext_atto", marks=pytest.mark.slow),
+    ],
+)
 def test_restricted_loading_trains_validates_predicts_resumes_and_exports(backbone: str, tmp_path: Path, python):
     (tmp_path / "mine.py").write_text(
         "import sys, yolo_starnet\nfrom ultralytics import YOLO, ASSETS\n"
