@@ -55,7 +55,6 @@ PACKAGES = {
     "litert": "ai-edge-litert",
     "rknn": "rknn-toolkit2",
 }
-SUFFIXES = {".jpg", ".jpeg", ".png"}
 ROUNDS = 30
 """Timed runs of each file. The simulator of RKNN is not timed."""
 
@@ -98,15 +97,14 @@ def measure(case: dict[str, str], checkpoint: Path, data: Path, images: int, siz
         folder = BUILD / "-".join(case.values()) / ("int8" if quantize else "float")
         folder.mkdir(parents=True, exist_ok=True)
         calibration, fraction = calibration_yaml(data, images)
-        given = {"quantize": 8, "data": str(calibration), "fraction": fraction} if quantize else {}
-        if runtime == "mnn":
-            given = {"quantize": quantize}  # weights only, which needs no images
-        if runtime == "ncnn":
-            given = {}
-        exported = YOLO(shutil.copy(checkpoint, folder / "best.pt")).export(format=runtime, imgsz=size, **given)
-        if runtime == "ncnn" and quantize:
-            quantize_ncnn(Path(exported), Path(check_det_dataset(str(data))["train"]), images, size)
-        files.append(exported)
+        given: dict[str, Any] = {}
+        if quantize and runtime != "ncnn":
+            given = {"quantize": 8}
+            if runtime != "mnn":  # which quantizes weights only, and needs no images
+                given |= {"data": str(calibration), "fraction": fraction}
+        files.append(YOLO(shutil.copy(checkpoint, folder / "best.pt")).export(format=runtime, imgsz=size, **given))
+        if quantize and runtime == "ncnn":
+            quantize_ncnn(Path(files[-1]), training_images(data)[:images], size)
         yolo = YOLO(files[-1], task="detect")
         found = yolo.val(data=str(data), imgsz=size, batch=1, rect=False, workers=0, plots=False, device="cpu")
         maps.append(found.box.map)
@@ -126,8 +124,13 @@ def calibration_yaml(data: Path, images: int) -> tuple[Path, float]:
     known = check_det_dataset(str(data))
     file = BUILD / f"{data.stem}-calibration.yaml"
     file.write_text(yaml.safe_dump({"train": known["train"], "val": known["train"], "names": known["names"]}))
-    count = sum(f.suffix.lower() in SUFFIXES for f in Path(known["train"]).iterdir())
-    return file, min(images / count, 1.0)
+    return file, min(images / len(training_images(data)), 1.0)
+
+
+def training_images(data: Path) -> list[Path]:
+    """The training images of a data set, by name."""
+    folder = Path(check_det_dataset(str(data))["train"])
+    return sorted(f for f in folder.iterdir() if f.suffix.lower() in {".jpg", ".jpeg", ".png"})
 
 
 def time_ratio(files: Sequence[str], size: int) -> float:
@@ -146,13 +149,12 @@ def time_ratio(files: Sequence[str], size: int) -> float:
     return float(np.median(second / first))
 
 
-def quantize_ncnn(model: Path, folder: Path, images: int, size: int) -> None:
-    """Quantize an exported NCNN model in place, calibrated on the first `images` images of a folder."""
+def quantize_ncnn(model: Path, images: Sequence[Path], size: int) -> None:
+    """Quantize an exported NCNN model in place, calibrated on `images`."""
     letterbox, arrays = LetterBox((size, size), auto=False), model.parent / "calibration"
     arrays.mkdir(exist_ok=True)
-    chosen = sorted(f for f in folder.iterdir() if f.suffix.lower() in SUFFIXES)[:images]
-    listed = [str((arrays / f"{f.stem}.npy").resolve()) for f in chosen]
-    for image, array in zip(chosen, listed, strict=True):
+    listed = [str((arrays / f"{f.stem}.npy").resolve()) for f in images]
+    for image, array in zip(images, listed, strict=True):
         pixels = np.asarray(letterbox(image=cv2.imread(str(image))))[..., ::-1].transpose(2, 0, 1)
         np.save(array, np.ascontiguousarray(pixels, dtype=np.float32) / 255)
     (arrays / "list.txt").write_text("\n".join(listed) + "\n")
