@@ -159,7 +159,7 @@ def quantize_ncnn(model: Path, images: Sequence[Path], size: int) -> None:
         np.save(array, np.ascontiguousarray(pixels, dtype=np.float32) / 255)
     (arrays / "list.txt").write_text("\n".join(listed) + "\n")
     param, weights, scales = model / "model.ncnn.param", model / "model.ncnn.bin", arrays / "scales.table"
-    options = [f"shape=[{size},{size},3]", "thread=1", "method=kl", "type=1"]
+    options = [f"shape=[{size},{size},3]", "thread=1", "method=aciq", "type=1"]
     subprocess.run(["ncnn2table", param, weights, arrays / "list.txt", scales, *options], check=True)
     quantized = arrays / "int8.param", arrays / "int8.bin"
     subprocess.run(["ncnn2int8", param, weights, *quantized, scales], check=True)
