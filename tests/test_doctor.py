@@ -120,6 +120,7 @@ def test_every_broken_plugin_is_named_with_its_error_and_what_to_do(run: Doctor,
 REPLACE = "from ultralytics.nn import tasks\ndef parse_model(d, ch):\n    pass\ntasks.parse_model = parse_model\n"
 
 
+@pytest.mark.slow
 def test_a_plugin_that_patches_the_parser_itself_is_named_and_left_out_by_the_command(run: Doctor, tmp_path: Path):
     site = package(tmp_path / "site", "patcher", REPLACE)
     (found,) = problems(run(site))

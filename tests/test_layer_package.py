@@ -103,6 +103,7 @@ def test_restricted_loading_allows_registered_layers_and_no_others(weights: Path
     assert "plugin_layers." in refused.stderr
 
 
+@pytest.mark.slow
 def test_the_script_of_a_multi_gpu_worker_trains_it(site: Path, tmp_path: Path, python: Callable):
     file = write_yaml(MODELS[0], tmp_path)
     (tmp_path / "write.py").write_text(

@@ -112,7 +112,7 @@ def test_ray_tune_trains_the_layers_of_a_package(install: Callable[[Path], Path]
     [
         "starnet",
         pytest.param("starnet_s050", marks=pytest.mark.slow),
-        "timm_mobilenetv4_conv_small",
+        pytest.param("timm_mobilenetv4_conv_small", marks=pytest.mark.slow),
         pytest.param("timm_convnext_atto", marks=pytest.mark.slow),
     ],
 )
