@@ -14,6 +14,7 @@ import accuracy_runs
 import compatibility
 import export_formats
 import int8_report
+import memory_format
 import serving
 import speed
 import speed_report
@@ -264,6 +265,16 @@ def test_the_report_of_transplants_gives_each_step_as_a_share_of_the_trained_mod
     text = transplant.report([{**row, "step": step, "map": value} for step, value in steps.items()])
     assert "| trained model | backbone | trained | transplant | 10 epochs |" in text
     assert "| yolo11n | starnet_fit | 0.500 | 0.450 (0.90), 90 s | 0.510 (1.02), 90 s |" in text
+
+
+def test_the_report_of_memory_formats_counts_complete_pairs_only():
+    maps = {"channels-last": [0.6, 0.2], "plain": [0.5, 0.4, 0.9]}
+    values = [(name, seed, value) for name, of_name in maps.items() for seed, value in enumerate(of_name)]
+    text = memory_format.report(
+        [{"seed": str(seed), "format": name, "map": str(value)} for name, seed, value in values]
+    )
+    assert "| 0 | 0.500 | 0.600 | +0.100 |\n| 1 | 0.400 | 0.200 | -0.200 |\n\n" in text
+    assert "-0.050, with a standard error of 0.150. Channels-last is behind in 1 of 2 pairs." in text
 
 
 INT8 = """data,model,runtime,float,int8,float_mb,int8_mb,ms_ratio,images,version,failed
