@@ -22,6 +22,7 @@ import ultralytics
 from ultralytics import YOLO
 
 import yolo_starnet
+from accuracy_report import read
 from markdown_table import table
 from yolo_starnet.demo import datasets
 from yolo_starnet.tasks import TASKS
@@ -71,14 +72,6 @@ def train(seed: int, name: str) -> dict[str, str]:
     return {"seed": str(seed), "format": name, **maps, **versions}
 
 
-def read() -> list[dict[str, str]]:
-    """The results so far."""
-    if not RESULTS.is_file():
-        return []
-    with RESULTS.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
-
-
 def add(row: dict[str, str]) -> None:
     """Append a row to the CSV, so that two processes can do so at once."""
     with RESULTS.open("a", newline="", encoding="utf-8") as file:
@@ -116,7 +109,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     seeds = [int(seed) for seed in options.seeds.split(",")]
     if not RESULTS.is_file():
         RESULTS.write_text(",".join(FIELDS) + "\n", encoding="utf-8")
-    done = {(int(row["seed"]), row["format"]) for row in read()}
+    done = {(int(row["seed"]), row["format"]) for row in read(RESULTS)}
     for seed in seeds:
         missing = [name for name in FORMATS if (seed, name) not in done]
         if options.format in missing:
@@ -127,7 +120,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             if sum(process.wait() != 0 for process in running):
                 return 1
     if not options.format:
-        RESULTS.with_suffix(".md").write_text(report(read()), encoding="utf-8")
+        RESULTS.with_suffix(".md").write_text(report(read(RESULTS)), encoding="utf-8")
     return 0
 
 

@@ -21,6 +21,7 @@ import torch
 import ultralytics
 from ultralytics import YOLO
 
+import accuracy_report
 from markdown_table import table
 from yolo_starnet import transplant
 from yolo_starnet.commands.compare import Options, compare
@@ -66,10 +67,7 @@ def _train(model: str | Path, data: str, settings: dict[str, Any]) -> Path:
 
 def read() -> dict[str, dict[str, str]]:
     """The rows so far, by task."""
-    if not RESULTS.is_file():
-        RESULTS.write_text(",".join(FIELDS) + "\n", encoding="utf-8")
-    with RESULTS.open(newline="", encoding="utf-8") as file:
-        return {row["task"]: row for row in csv.DictReader(file)}
+    return {row["task"]: row for row in accuracy_report.read(RESULTS)}
 
 
 def report(rows: dict[str, dict[str, str]]) -> str:
@@ -87,6 +85,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("tasks", nargs="*", default=LEARNED, choices=[*TASKS], help="all that learn")
     torch.set_num_threads(1)
+    if not RESULTS.is_file():
+        RESULTS.write_text(",".join(FIELDS) + "\n", encoding="utf-8")
     for task in parser.parse_args(argv).tasks:
         if task not in read():
             row = measure(task)
