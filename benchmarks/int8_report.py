@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 
+import accuracy_report
 from markdown_table import table
 
 RESULTS = Path(__file__).parent / "results"
@@ -36,10 +36,7 @@ which gives no time.
 
 def read() -> list[dict[str, str]]:
     """The rows of the CSV, none if there is no file."""
-    if not CSV.is_file():
-        return []
-    with open(CSV, newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
+    return accuracy_report.read(CSV)
 
 
 def write() -> None:

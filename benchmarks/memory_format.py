@@ -23,6 +23,7 @@ from ultralytics import YOLO
 
 import yolo_starnet
 from accuracy_report import read
+from accuracy_runs import read_curve
 from markdown_table import table
 from yolo_starnet.demo import datasets
 from yolo_starnet.tasks import TASKS
@@ -65,9 +66,8 @@ def train(seed: int, name: str) -> dict[str, str]:
     place = {"project": str(ROOT / "build" / "memory_format"), "name": f"{name}-{seed}", "exist_ok": True}
     recipe = {**datasets.SETS["detect"].recipe, "workers": 0, "plots": False}
     yolo.train(data=TASKS["detect"].data, seed=seed, **recipe, **place)
-    with Path(yolo.trainer.save_dir, "results.csv").open(newline="", encoding="utf-8") as file:
-        best = max(csv.DictReader(file), key=lambda row: float(row["metrics/mAP50-95(B)"]))
-    maps = {"map50": best["metrics/mAP50(B)"], "map": best["metrics/mAP50-95(B)"]}
+    map50, best = max(read_curve(Path(yolo.trainer.save_dir)), key=lambda values: values[1])
+    maps = {"map50": str(map50), "map": str(best)}
     versions = {"ultralytics": ultralytics.__version__, "torch": torch.__version__}
     return {"seed": str(seed), "format": name, **maps, **versions}
 

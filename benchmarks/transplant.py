@@ -23,7 +23,8 @@ import torch
 import ultralytics
 from ultralytics import YOLO
 
-from accuracy_runs import as_words
+import accuracy_report
+from accuracy_runs import as_words, read_curve
 from markdown_table import table
 from yolo_starnet import transplant
 
@@ -92,8 +93,7 @@ class Steps:
         yolo.add_callback("on_train_start", lambda _: torch.set_num_threads(1))
         name = f"{start.stem}-{epochs}"
         yolo.train(data=self.options.data, epochs=epochs, name=name, exist_ok=True, **self.common, **RECIPE)
-        with Path(yolo.trainer.save_dir, "results.csv").open(newline="", encoding="utf-8") as file:
-            return max(float(row["metrics/mAP50-95(B)"]) for row in csv.DictReader(file))
+        return max(value for _, value in read_curve(Path(yolo.trainer.save_dir)))
 
     def _validate(self, file: Path) -> float:
         results = YOLO(file).val(data=self.options.data, batch=16, verbose=False, **self.common)
@@ -102,10 +102,7 @@ class Steps:
 
 def read() -> list[dict[str, str]]:
     """The results so far."""
-    if not RESULTS.is_file():
-        return []
-    with RESULTS.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
+    return accuracy_report.read(RESULTS)
 
 
 def report(rows: Sequence[dict[str, str]]) -> str:
