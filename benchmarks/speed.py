@@ -4,7 +4,7 @@
     python benchmarks/speed.py layers training    # measure only these parts
     python benchmarks/speed.py report             # write page and picture of the CSV again
 
-Parts: recommended, pair, engines, layers, swaps, training. speed_cases.py says what each measures.
+Parts: recommended, scales, pair, engines, layers, swaps, training. speed_cases.py says what each measures.
 """
 
 from __future__ import annotations

@@ -62,6 +62,15 @@ def recommended(seconds: float) -> Iterator[Record]:
             yield from _engine("recommended", engine, files, Conditions(640, 1, threads), 2 * seconds, [RECOMMENDED])
 
 
+def scales(seconds: float) -> Iterator[Record]:
+    """The recommended model at the scales s and m, beside YOLO11 and YOLO26."""
+    for scale in "sm":
+        group = tuple(name.replace("n", scale, 1) for name in RECOMMENDED)
+        with tempfile.TemporaryDirectory(prefix="speed-") as folder:
+            files = {name: checkpoint(name, Path(folder)) for name in group}
+            yield from _engine("scales", "predict", files, Conditions(640, 1, 1), 4 * seconds, [group])
+
+
 def engines(seconds: float) -> Iterator[Record]:
     """Every model through every engine that is installed."""
     with tempfile.TemporaryDirectory(prefix="speed-") as folder:
@@ -107,6 +116,7 @@ def training(seconds: float) -> Iterator[Record]:
 
 PARTS: dict[str, Callable[[float], Iterable[Record]]] = {
     "recommended": recommended,
+    "scales": scales,
     "pair": pair,
     "engines": engines,
     "layers": layers,
