@@ -112,7 +112,9 @@ def test_accuracy_refuses_wrong_arguments(argv: list[str], message: str, capsys:
     ("argv", "message"),
     [
         pytest.param(
-            ["layer"], "unknown part 'layer', expected one of recommended, pair, engines, layers, swaps", id="part"
+            ["layer"],
+            "unknown part 'layer', expected one of recommended, scales, pair, engines, layers, swaps",
+            id="part",
         ),
         pytest.param(["--second=3"], "unrecognized arguments: --second", id="option"),
         pytest.param(["--seconds", "few"], "invalid float value: 'few'", id="value"),

@@ -218,6 +218,7 @@ def test_profile_embed_and_augment_work(log: list[str]):
     assert len(yolo.predict(image, augment=True, verbose=False)) == 1
 
 
+@pytest.mark.slow
 def test_torch_compile_breaks_the_graph_no_more_than_for_a_stock_model():
     def breaks(name: str) -> int:
         model = YOLO(name).model.eval()

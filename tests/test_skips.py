@@ -26,9 +26,10 @@ BESIDE = "import pytest\n\npytest.importorskip('no_such_module')\n\ndef test_of_
     [
         ([], {"passed": 1, "skipped": 4, "xfailed": 1}),
         (["--no-skips"], {"passed": 1, "failed": 1, "error": 3, "xfailed": 1}),
-        (
+        pytest.param(
             ["--no-skips", "--allow-skip", "no GPU", "--allow-skip", "no_such_module"],
             {"passed": 1, "error": 1, "skipped": 3, "xfailed": 1},
+            marks=pytest.mark.slow,
         ),
     ],
     ids=["without", "none-allowed", "two-allowed"],
