@@ -46,9 +46,10 @@ def detector(name: str, file: Path) -> Path:
     with torch.no_grad():  # sets the statistics of the BatchNorms
         yolo.model.train()(torch.from_numpy(images[..., ::-1].transpose(0, 3, 1, 2).copy()) / 255)
     head = yolo.model.model[-1]
-    for branch, bias in (("cv2", 5.0), ("cv3", -5.0), ("one2one_cv2", 5.0), ("one2one_cv3", -5.0)):
-        for *_, last in getattr(head, branch, None) or ():
-            nn.init.normal_(last.weight, std=1.5 / last.in_channels**0.5)
+    sides = 1.5 if head.reg_max > 1 else 0.75  # without DFL, a wider spread turns some boxes inside out
+    for branch, bias, std in (("cv2", 5.0, sides), ("cv3", -5.0, 1.5)):
+        for *_, last in (*getattr(head, branch), *(getattr(head, f"one2one_{branch}", None) or ())):
+            nn.init.normal_(last.weight, std=std / last.in_channels**0.5)
             nn.init.constant_(last.bias, bias)
     yolo.save(file)
     return file

@@ -47,7 +47,7 @@ def letterbox(image: np.ndarray, height: int, width: int) -> np.ndarray:
 
 def decode(output: np.ndarray, conf: float, iou: float) -> np.ndarray:
     """Turn what the network returns into rows x1, y1, x2, y2, confidence, class, in the pixels of the network."""
-    if output.shape[1] == 6:  # YOLO26 and nms=True have such rows, without duplicates
+    if output.shape[1] == 6:  # nms=True, and YOLO26 with nms=False, have such rows, without duplicates
         return output[output[:, 4] > conf]
     boxes, scores = output[:4].T, output[4:].T  # centre, width, height; a score for each class
     kept = scores.max(1) > conf
