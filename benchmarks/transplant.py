@@ -1,10 +1,12 @@
 """Measure what a transplant keeps of a trained model, before and after fine-tuning.
 
     python benchmarks/transplant.py best.pt --name yolo11n --data my.yaml --tune 10,40
+    python benchmarks/transplant.py best.pt --name "yolo11n, seed 0" --data my.yaml --then other.yaml --tune 40
 
 It transplants `best.pt` without labels, fine-tunes the result for each number of epochs, and fine-tunes `best.pt`
-itself for the largest number. What has run is kept in build/transplant/DATA/NAME/BACKBONE and not run again. Everything
-runs on one thread. The results go to benchmarks/results/transplant.csv and .md.
+itself for the largest number. With `--then`, both are fine-tuned on another data set, which tells what training on the
+first is worth there. What has run is kept in build/transplant/DATA/NAME/BACKBONE and not run again. Everything runs on
+one thread. The results go to benchmarks/results/transplant.csv and .md.
 """
 
 from __future__ import annotations
@@ -34,12 +36,18 @@ RESULTS = ROOT / "benchmarks" / "results" / "transplant.csv"
 FIELDS = ("data", "model", "backbone", "step", "map", "seconds", "settings", "ultralytics", "torch")
 RECIPE = {"optimizer": "MuSGD", "lr0": 0.01, "momentum": 0.9, "warmup_bias_lr": 0.0, "batch": 16, "patience": 0}
 """The recipe of every fine-tuning. It is the one under which accuracy.py trained the models that are transplanted."""
+THEN = ", then "
+"""What stands between the names of the set of a transplant and of another that follows it."""
 HEAD = """# Transplants
 
 Written by `benchmarks/transplant.py`. mAP50-95 on the validation images, of the best epoch where there are labels to
 tell it; in brackets the share of the trained model's. Seconds are those that the processor spent, on one thread,
 validation included. `transplant` uses no labels.
 """
+CARRIED = """Trained and transplanted on the first set, then both fine-tuned on the second, for as many epochs as the
+models there that are trained from scratch. The share: what the transplant gains over its network from scratch, of what
+the trained model gains."""
+COLUMNS = ("from scratch", "trained, then fine-tuned", "backbone from scratch", "transplant, fine-tuned", "share")
 
 
 class Steps:
@@ -52,7 +60,9 @@ class Steps:
     def __init__(self, options: argparse.Namespace) -> None:
         """Take the arguments of the command line."""
         self.options = options
-        self.folder = RUNS / Path(options.data).stem / options.name / options.backbone
+        self.tuned_on = options.then or options.data
+        self.data = THEN.join(Path(data).stem for data in dict.fromkeys((options.data, self.tuned_on)))
+        self.folder = RUNS / self.data / options.name / options.backbone
         self.folder.mkdir(parents=True, exist_ok=True)
         self.common = {"imgsz": options.imgsz, "workers": 0, "plots": False, "project": str(self.folder)}
 
@@ -68,7 +78,7 @@ class Steps:
 
     def _once(self, step: str, settings: str, run: Callable[[], float]) -> None:
         """Run a step unless its result is known, and add the result to the CSV."""
-        key = {"data": Path(self.options.data).stem, "model": self.options.name, "backbone": self.options.backbone}
+        key = {"data": self.data, "model": self.options.name, "backbone": self.options.backbone}
         if any(all(row[k] == v for k, v in {**key, "step": step}.items()) for row in read()):
             return
         begin = time.process_time()
@@ -92,7 +102,7 @@ class Steps:
         yolo: Any = YOLO(start)
         yolo.add_callback("on_train_start", lambda _: torch.set_num_threads(1))
         name = f"{start.stem}-{epochs}"
-        yolo.train(data=self.options.data, epochs=epochs, name=name, exist_ok=True, **self.common, **RECIPE)
+        yolo.train(data=self.tuned_on, epochs=epochs, name=name, exist_ok=True, **self.common, **RECIPE)
         return max(value for _, value in read_curve(Path(yolo.trainer.save_dir)))
 
     def _validate(self, file: Path) -> float:
@@ -113,11 +123,31 @@ def report(rows: Sequence[dict[str, str]]) -> str:
         steps = list(dict.fromkeys(row["step"] for row in results))
         models = dict.fromkeys((row["model"], row["backbone"]) for row in results)
         lines += [f"## {data}", ""]
-        lines += table(
-            ["trained model", "backbone", *steps], [[*m, *(_cell(results, m, s) for s in steps)] for m in models]
-        )
+        if THEN in data:
+            models = dict.fromkeys((r["model"], r["backbone"]) for r in results if r["step"].startswith("trained, "))
+            lines += [CARRIED, ""]
+            lines += table(["trained model", "backbone", *COLUMNS], [_carried(results, *m) for m in models])
+        else:
+            lines += table(
+                ["trained model", "backbone", *steps], [[*m, *(_cell(results, m, s) for s in steps)] for m in models]
+            )
         lines += [""]
     return "\n".join(lines)
+
+
+def _carried(rows: Sequence[dict[str, str]], model: str, backbone: str) -> list[str]:
+    """The line of a model that was fine-tuned on another set: both from scratch there, both fine-tuned, the share."""
+    after = {row["step"]: float(row["map"]) for row in rows if (row["model"], row["backbone"]) == (model, backbone)}
+    epochs = next(step.removeprefix("trained, ") for step in after if step.startswith("trained, "))
+    stock, seed = model.split(", seed ")
+    scratch = {
+        row["model"]: float(row["mAP50-95"])
+        for row in accuracy_report.read(accuracy_report.CSV)
+        if (row["data"], row["recipe"], row["seed"]) == (rows[0]["data"].split(THEN)[1], accuracy_report.RECIPE, seed)
+    }
+    values = [scratch[stock], after[f"trained, {epochs}"], scratch[f"{stock}-{backbone}"], after[epochs]]
+    share = (values[3] - values[2]) / (values[1] - values[0])
+    return [model, backbone, *(f"{value:.3f}" for value in values), f"{share:.2f}"]
 
 
 def _cell(rows: Sequence[dict[str, str]], model: tuple[str, str], step: str) -> str:
@@ -142,6 +172,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("trained", type=Path, help="a trained checkpoint")
     parser.add_argument("--name", required=True, help="its name in the table")
     parser.add_argument("--data", required=True, help="a data YAML")
+    parser.add_argument("--then", help="the data YAML of another set, to fine-tune on")
     parser.add_argument("--backbone", default="starnet_fit")
     parser.add_argument("--epochs", type=int, default=20, help="epochs of the transplant")
     parser.add_argument("--tune", default="10,40", help="epochs of fine-tuning, separated by commas")

@@ -269,6 +269,19 @@ def test_the_report_of_transplants_gives_each_step_as_a_share_of_the_trained_mod
     assert "| yolo11n | starnet_fit | 0.500 | 0.450 (0.90), 90 s | 0.510 (1.02), 90 s |" in text
 
 
+def test_the_report_of_transplants_gives_the_share_of_a_gain_that_is_carried_to_another_set(monkeypatch):
+    scratch = {"yolo11n": "0.1", "yolo11n-starnet_fit": "0.2"}
+    known = {"data": "masks", "recipe": accuracy_report.RECIPE, "seed": "1"}
+    rows = [{**known, "model": model, "mAP50-95": value} for model, value in scratch.items()]
+    monkeypatch.setattr(accuracy_report, "read", lambda _: rows)
+    row = {"data": "cells, then masks", "model": "yolo11n, seed 1", "backbone": "starnet_fit", "seconds": "90"}
+    steps = {"trained": "0.5", "transplant": "0.4", "40 epochs": "0.28", "trained, 40 epochs": "0.2"}
+    unfinished = {**row, "model": "yolo11n, seed 2", "step": "trained", "map": "0.5"}
+    text = transplant.report([*({**row, "step": step, "map": value} for step, value in steps.items()), unfinished])
+    assert "| yolo11n, seed 1 | starnet_fit | 0.100 | 0.200 | 0.200 | 0.280 | 0.80 |" in text
+    assert "seed 2" not in text
+
+
 def test_the_report_of_memory_formats_counts_complete_pairs_only():
     maps = {"channels-last": [0.6, 0.2], "plain": [0.5, 0.4, 0.9]}
     values = [(name, seed, value) for name, of_name in maps.items() for seed, value in enumerate(of_name)]
