@@ -24,7 +24,7 @@ from .shapes import CLASSES, KEYPOINTS, Shape, Style, draw
 
 SPLITS = {"train": 256, "val": 64}
 """The number of images in each split."""
-REASON = """The recipe learns from scratch in two or three minutes on two CPU cores. The images are small, the optimizer
+REASON = """The recipe learns from scratch in two to four minutes on two CPU cores. The images are small, the optimizer
 steps after every batch of 8 (nbs=8), and the learning rate is high, which suits StarNet. Mosaic is off because it
 helps in long trainings only. Each of these arguments can be overridden."""
 """Why the recipes are what they are, for the log."""
