@@ -17,8 +17,10 @@ import functools
 import itertools
 import sys
 import time
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
 import torch
@@ -45,8 +47,8 @@ tell it; in brackets the share of the trained model's. Seconds are those that th
 validation included. `transplant` uses no labels.
 """
 CARRIED = """Trained and transplanted on the first set, then both fine-tuned on the second, for as many epochs as the
-models there that are trained from scratch. The share: what the transplant gains over its network from scratch, of what
-the trained model gains."""
+models there that are trained from scratch; of those it is the mean over the seeds. The share: what the transplant gains
+over its network from scratch, of what the trained model gains over its own."""
 COLUMNS = ("from scratch", "trained, then fine-tuned", "backbone from scratch", "transplant, fine-tuned", "share")
 
 
@@ -139,13 +141,13 @@ def _carried(rows: Sequence[dict[str, str]], model: str, backbone: str) -> list[
     """The line of a model that was fine-tuned on another set: both from scratch there, both fine-tuned, the share."""
     after = {row["step"]: float(row["map"]) for row in rows if (row["model"], row["backbone"]) == (model, backbone)}
     epochs = next(step.removeprefix("trained, ") for step in after if step.startswith("trained, "))
-    stock, seed = model.split(", seed ")
-    scratch = {
-        row["model"]: float(row["mAP50-95"])
-        for row in accuracy_report.read(accuracy_report.CSV)
-        if (row["data"], row["recipe"], row["seed"]) == (rows[0]["data"].split(THEN)[1], accuracy_report.RECIPE, seed)
-    }
-    values = [scratch[stock], after[f"trained, {epochs}"], scratch[f"{stock}-{backbone}"], after[epochs]]
+    stock, data = model.split(", seed ")[0], rows[0]["data"].split(THEN)[1]
+    scratch = defaultdict(list)
+    for row in accuracy_report.read(accuracy_report.CSV):
+        if (row["data"], row["recipe"]) == (data, accuracy_report.RECIPE):
+            scratch[row["model"]].append(float(row["mAP50-95"]))
+    alone, on_backbone = (mean(scratch[name]) for name in (stock, f"{stock}-{backbone}"))
+    values = [alone, after[f"trained, {epochs}"], on_backbone, after[epochs]]
     share = (values[3] - values[2]) / (values[1] - values[0])
     return [model, backbone, *(f"{value:.3f}" for value in values), f"{share:.2f}"]
 
