@@ -4,9 +4,10 @@
     python benchmarks/transplant.py best.pt --name "yolo11n, seed 0" --data my.yaml --then other.yaml --tune 40
 
 It transplants `best.pt` without labels, fine-tunes the result for each number of epochs, and fine-tunes `best.pt`
-itself for the largest number. With `--then`, both are fine-tuned on another data set, which tells what training on the
-first is worth there. What has run is kept in build/transplant/DATA/NAME/BACKBONE and not run again. Everything runs on
-one thread. The results go to benchmarks/results/transplant.csv and .md.
+itself for the largest number. With `--then`, `best.pt` is transplanted on the images of another data set, and both are
+fine-tuned there, which tells what the training on the first is worth. What has run is kept in
+build/transplant/DATA/NAME/BACKBONE and not run again. Everything runs on one thread. The results go to
+benchmarks/results/transplant.csv and .md.
 """
 
 from __future__ import annotations
@@ -39,16 +40,16 @@ FIELDS = ("data", "model", "backbone", "step", "map", "seconds", "settings", "ul
 RECIPE = {"optimizer": "MuSGD", "lr0": 0.01, "momentum": 0.9, "warmup_bias_lr": 0.0, "batch": 16, "patience": 0}
 """The recipe of every fine-tuning. It is the one under which accuracy.py trained the models that are transplanted."""
 THEN = ", then "
-"""What stands between the names of the set of a transplant and of another that follows it."""
+"""What stands between the names of the set of a training and of another that follows it."""
 HEAD = """# Transplants
 
 Written by `benchmarks/transplant.py`. mAP50-95 on the validation images, of the best epoch where there are labels to
 tell it; in brackets the share of the trained model's. Seconds are those that the processor spent, on one thread,
 validation included. `transplant` uses no labels.
 """
-CARRIED = """Trained and transplanted on the first set, then both fine-tuned on the second, for as many epochs as the
-models there that are trained from scratch; of those it is the mean over the seeds. The share: what the transplant gains
-over its network from scratch, of what the trained model gains over its own."""
+CARRIED = """Trained on the first set, transplanted on the images of the second, then both fine-tuned on the second,
+for as many epochs as the models there that are trained from scratch; of those it is the mean over the seeds. The share:
+what the transplant gains over its network from scratch, of what the trained model gains over its own."""
 COLUMNS = ("from scratch", "trained, then fine-tuned", "backbone from scratch", "transplant, fine-tuned", "share")
 
 
@@ -97,7 +98,7 @@ class Steps:
     def _transplant(self, student: Path) -> float:
         student.unlink(missing_ok=True)  # of a run that was interrupted afterwards
         options = self.options
-        transplant(options.trained, options.backbone, options.data, student, epochs=options.epochs, **self.common)
+        transplant(options.trained, options.backbone, self.tuned_on, student, epochs=options.epochs, **self.common)
         return self._validate(student)
 
     def _tune(self, start: Path, epochs: int) -> float:
@@ -174,7 +175,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("trained", type=Path, help="a trained checkpoint")
     parser.add_argument("--name", required=True, help="its name in the table")
     parser.add_argument("--data", required=True, help="a data YAML")
-    parser.add_argument("--then", help="the data YAML of another set, to fine-tune on")
+    parser.add_argument("--then", help="the data YAML of another set, to transplant and fine-tune on")
     parser.add_argument("--backbone", default="starnet_fit")
     parser.add_argument("--epochs", type=int, default=20, help="epochs of the transplant")
     parser.add_argument("--tune", default="10,40", help="epochs of fine-tuning, separated by commas")
