@@ -71,6 +71,11 @@ def read(file: Path) -> list[Row]:
         return list(csv.DictReader(lines))
 
 
+def from_scratch(data: str) -> dict[str, float]:
+    """The mAP50-95 of each model that was trained on a set by `RECIPE`, the mean over its seeds."""
+    return {model: _spread(runs, "mAP50-95")[0] for model, runs in _by("model", _of(read(CSV), data)).items()}
+
+
 def page(rows: Sequence[Row]) -> str:
     """The text of results/accuracy.md: a table for each data set and recipe, a row for each model."""
     timed = "; ".join(sorted({r["ms_device"] for r in rows} - {""}))

@@ -18,10 +18,8 @@ import functools
 import itertools
 import sys
 import time
-from collections import defaultdict
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from statistics import mean
 from typing import Any
 
 import torch
@@ -127,41 +125,42 @@ def report(rows: Sequence[dict[str, str]]) -> str:
         models = dict.fromkeys((row["model"], row["backbone"]) for row in results)
         lines += [f"## {data}", ""]
         if THEN in data:
-            models = dict.fromkeys((r["model"], r["backbone"]) for r in results if r["step"].startswith("trained, "))
-            lines += [CARRIED, ""]
-            lines += table(["trained model", "backbone", *COLUMNS], [_carried(results, *m) for m in models])
+            scratch = accuracy_report.from_scratch(data.split(THEN)[1])
+            cells = [[*m, *line] for m in models if (line := _carried(_by_step(results, m), *m, scratch))]
+            lines += [CARRIED, "", *table(["trained model", "backbone", *COLUMNS], cells), ""]
         else:
-            lines += table(
-                ["trained model", "backbone", *steps], [[*m, *(_cell(results, m, s) for s in steps)] for m in models]
-            )
-        lines += [""]
+            cells = [[*m, *(_cell(_by_step(results, m), s) for s in steps)] for m in models]
+            lines += [*table(["trained model", "backbone", *steps], cells), ""]
     return "\n".join(lines)
 
 
-def _carried(rows: Sequence[dict[str, str]], model: str, backbone: str) -> list[str]:
-    """The line of a model that was fine-tuned on another set: both from scratch there, both fine-tuned, the share."""
-    after = {row["step"]: float(row["map"]) for row in rows if (row["model"], row["backbone"]) == (model, backbone)}
-    epochs = next(step.removeprefix("trained, ") for step in after if step.startswith("trained, "))
-    stock, data = model.split(", seed ")[0], rows[0]["data"].split(THEN)[1]
-    scratch = defaultdict(list)
-    for row in accuracy_report.read(accuracy_report.CSV):
-        if (row["data"], row["recipe"]) == (data, accuracy_report.RECIPE):
-            scratch[row["model"]].append(float(row["mAP50-95"]))
-    alone, on_backbone = (mean(scratch[name]) for name in (stock, f"{stock}-{backbone}"))
-    values = [alone, after[f"trained, {epochs}"], on_backbone, after[epochs]]
-    share = (values[3] - values[2]) / (values[1] - values[0])
-    return [model, backbone, *(f"{value:.3f}" for value in values), f"{share:.2f}"]
+def _by_step(rows: Sequence[dict[str, str]], model: tuple[str, str]) -> dict[str, dict[str, str]]:
+    """The results of a model on a backbone."""
+    return {row["step"]: row for row in rows if (row["model"], row["backbone"]) == model}
 
 
-def _cell(rows: Sequence[dict[str, str]], model: tuple[str, str], step: str) -> str:
+def _carried(
+    results: dict[str, dict[str, str]], model: str, backbone: str, scratch: dict[str, float]
+) -> list[str] | None:
+    """The cells of `COLUMNS`; None if the last step, which tells the epochs, has not run."""
+    epochs = next((step.removeprefix("trained, ") for step in results if step.startswith("trained, ")), None)
+    if epochs is None:
+        return None
+    stock = model.split(", seed ")[0]
+    trained, student = (float(results[step]["map"]) for step in (f"trained, {epochs}", epochs))
+    trained_before, student_before = scratch[stock], scratch[f"{stock}-{backbone}"]
+    share = (student - student_before) / (trained - trained_before)
+    return [*(f"{value:.3f}" for value in (trained_before, trained, student_before, student)), f"{share:.2f}"]
+
+
+def _cell(results: dict[str, dict[str, str]], step: str) -> str:
     """The result of a step, its share of the trained model's, and its seconds."""
-    by_step = {row["step"]: row for row in rows if (row["model"], row["backbone"]) == model}
-    if step not in by_step:
+    if step not in results:
         return ""
-    value = float(by_step[step]["map"])
+    value = float(results[step]["map"])
     if step == "trained":
         return f"{value:.3f}"
-    return f"{value:.3f} ({value / float(by_step['trained']['map']):.2f}), {by_step[step]['seconds']} s"
+    return f"{value:.3f} ({value / float(results['trained']['map']):.2f}), {results[step]['seconds']} s"
 
 
 def _words(epochs: int) -> str:
