@@ -46,7 +46,7 @@ def problems(report: dict[str, list[Finding]]) -> list[Finding]:
 def stock_copy(folder: Path) -> Path:
     """Ultralytics as pip installed it, in a folder of its own; the file of the parser may be edited."""
     stock = Path(ultralytics.__file__).parent
-    shutil.copytree(stock, folder / "ultralytics", ignore=shutil.ignore_patterns("__pycache__", "*.jpg"))
+    shutil.copytree(stock, folder / "ultralytics", ignore=shutil.ignore_patterns("*.jpg"))
     (info,) = stock.parent.glob("ultralytics-[0-9]*.dist-info")
     shutil.copytree(info, folder / info.name)
     return folder / "ultralytics" / "nn" / "tasks.py"
