@@ -20,6 +20,7 @@ from yolo_starnet import plugins
 from yolo_starnet.commands import graft
 from yolo_starnet.measuring.timing import WARM_UP, interleave
 from yolo_starnet.model_yaml.strides import run_rows
+from yolo_starnet.patching import joined
 
 PAIRS = {"yolo11n": "yolo11n-starnet", "yolo26n": "yolo26n-starnet", "yolov8n": "yolov8n-starnet"}
 """Stock models and their StarNet forms."""
@@ -28,6 +29,8 @@ FEWEST, MOST = 7, 60
 """Rounds of a group, however long a round takes."""
 RECOMMENDED = ("yolo11n", "yolo26n", "yolo11n-starnet_fit")
 """The recommended model after the stock ones; ratios are to the first."""
+CONTROL = "yolo11n with a joined neck"
+"""What the stock model would take if its neck were joined as fuse() joins ours."""
 COMMON = ("predict", "onnx", "openvino")
 """What most people deploy on a CPU: measured under more conditions than the other engines."""
 SIZES = (Conditions(640, 1, 2), Conditions(640, 1, 1), Conditions(320, 1, 2), Conditions(1280, 1, 2))
@@ -44,6 +47,8 @@ SWAPS = {
 """YOLO11n with star layers in place of stock ones, as `yolo-starnet graft swap=… where=…` writes it."""
 KINDS = ("backbone", "SPPF and C2PSA", "neck", "head")
 """The parts of a YOLO11 that are timed on their own."""
+BEGINS = {"SPPF": "SPPF and C2PSA", "Upsample": "neck", "Identity": "neck", "Detect": "head"}
+"""The layers that they begin with; in a joined neck, Identity stands for Upsample."""
 
 
 def pair(seconds: float) -> Iterator[Record]:
@@ -55,11 +60,12 @@ def pair(seconds: float) -> Iterator[Record]:
 
 
 def recommended(seconds: float) -> Iterator[Record]:
-    """The recommended model, YOLO11n and YOLO26n alone, for longer."""
+    """The recommended model, YOLO11n and YOLO26n alone, for longer; and YOLO11n with the same change of its neck."""
     with tempfile.TemporaryDirectory(prefix="speed-") as folder:
         files = {name: checkpoint(name, Path(folder)) for name in RECOMMENDED}
+        files[CONTROL] = _joined(RECOMMENDED[0], Path(folder))
         for threads, engine in product((1, 2), COMMON):
-            yield from _engine("recommended", engine, files, Conditions(640, 1, threads), 2 * seconds, [RECOMMENDED])
+            yield from _engine("recommended", engine, files, Conditions(640, 1, threads), 2 * seconds, [tuple(files)])
 
 
 def scales(seconds: float) -> Iterator[Record]:
@@ -142,6 +148,15 @@ def checkpoint(name: str, folder: Path) -> Path:
     return file
 
 
+def _joined(name: str, folder: Path) -> Path:
+    """A stock model with random weights and a joined neck as a checkpoint."""
+    torch.manual_seed(0)
+    network, file = _network(name), folder / f"{name}-joined.pt"
+    joined.join(network)
+    torch.save({"model": network, "train_args": {}}, file)
+    return file
+
+
 def _swapped(name: str, folder: Path) -> Path:
     """A case of `SWAPS` with random weights as a checkpoint."""
     torch.manual_seed(0)
@@ -182,7 +197,7 @@ def _by_kind(model: Any, x: Any) -> dict[str, float]:
     kind = KINDS[0]
     start = time.perf_counter()
     for layer, _ in run_rows(model.model, x):
-        kind = {"SPPF": "SPPF and C2PSA", "Upsample": "neck", "Detect": "head"}.get(type(layer).__name__, kind)
+        kind = BEGINS.get(type(layer).__name__, kind)
         times[kind] += (time.perf_counter() - start) * 1e3
         start = time.perf_counter()
     return times

@@ -1,7 +1,7 @@
 """The only room that changes Ultralytics: activate, deactivate, one small function per patch.
 
-Not patched, because five ordinary layers need nothing of it: `fuse()`, `profile`, `embed`, `freeze`, export, the
-trainers but for their optimizer, and the forward loops of RT-DETR, World and YOLOE.
+Not patched, because five ordinary layers need nothing of it: `profile`, `embed`, `freeze`, export, the trainers but for
+their optimizer, and the forward loops of RT-DETR, World and YOLOE.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from ..errors import UnsupportedUltralyticsError
 from ..feature_maps import FeatureMaps
 from ..model_yaml import expand, names, row_layers
 from ..optimizers import FROM_SCRATCH, HAS_MUSGD, SHORT, InFloat32, learns_from_scratch
-from . import checkpoints, explain, recompile, transfer
+from . import checkpoints, explain, joined, recompile, transfer
 
 PACKAGE = __name__.partition(".")[0]
 
@@ -332,6 +332,20 @@ def _patch_load() -> list[Change]:
     return [_set(tasks.BaseModel, "load", load)]
 
 
+def _patch_fuse() -> list[Change]:
+    """Let the neck of a fused model on a backbone convolve before it upsamples: the same result for less work."""
+    original = _function(tasks.BaseModel, "fuse", ("self", "verbose"))
+
+    @functools.wraps(original)
+    def fuse(self: Any, *args: Any, **kwargs: Any) -> Any:
+        backbones = tuple(plugins.table().modules.values())
+        if not self.is_fused() and isinstance(getattr(self, "model", [None])[0], backbones):
+            joined.join(self)
+        return original(self, *args, **kwargs)
+
+    return [_set(tasks.BaseModel, "fuse", fuse)]
+
+
 def _patch_build_optimizer() -> list[Change]:
     """Let `optimizer=auto` choose for a StarNet from scratch, however short, what it chooses for long trainings."""
     if not HAS_MUSGD:
@@ -395,6 +409,7 @@ _PATCHES = (
     _patch_tuner,
     _patch_torch_safe_load,
     _patch_load,
+    _patch_fuse,
     _patch_build_optimizer,
     _patch_zeropower,
 )
