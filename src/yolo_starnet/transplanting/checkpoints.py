@@ -11,6 +11,7 @@ import torch
 import ultralytics
 
 from .. import files
+from . import norms
 from .adapter import fold
 
 
@@ -35,11 +36,13 @@ def begin(student: Any, file: Path) -> None:
     _save(student, {"task": student.transplant["task"]}, file)
 
 
-def write(student: Any) -> None:
+def write(student: Any, is_trained: bool = True) -> None:
     """Write a described student without its adapters, to be used as any checkpoint."""
     student = deepcopy(student)
     described = vars(student).pop("transplant")
+    learned = norms.learned(student) if is_trained else []
     fold(student)
+    norms.restore(student, learned)
     for parameter in student.parameters():
         parameter.requires_grad_(False)  # as Ultralytics leaves a finished checkpoint
     _save(student.half(), described["arguments"], Path(described["out"]))

@@ -65,7 +65,7 @@ def transplant(
     checkpoints.describe(new.model, yolo, file)
     if not data:
         LOGGER.info("yolo-starnet: data= is not given, so the new backbone is not trained")
-        checkpoints.write(new.model)
+        checkpoints.write(new.model, is_trained=False)
         return file
     with tempfile.TemporaryDirectory() as folder:
         begin = Path(folder, "student.pt")

@@ -1,0 +1,92 @@
+"""How large the weights before a BatchNorm are: it does not change what a network computes, only how fast it learns.
+
+A step of a given size turns large weights less than small ones. A transplant takes large steps, after which some
+weights are 20 times as large as before, and a fine-tuning would hardly change them any more.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from copy import deepcopy
+from typing import Any
+
+import torch
+from torch import nn
+
+from ..model_yaml import strides
+from ..model_yaml.expand import LEVELS
+from .adapter import AdaptedConv2d
+
+TOLERANCE = 1e-3
+"""How much a feature map may change by rounding, as a share of its largest value."""
+
+
+def learned(student: Any) -> list[nn.Module]:
+    """The modules of a student that a transplant trains: the new rows, and those with an adapter."""
+    parents = [m for m in student.modules() if any(isinstance(child, AdaptedConv2d) for child in m.children())]
+    parts = [part for parent in parents for m in parent.children() if isinstance(m, AdaptedConv2d) for part in m.parts]
+    new = {*range(LEVELS), *(part.layer for part in parts if part.is_replaced)}
+    return [*(student.model[layer] for layer in sorted(new)), *parents]
+
+
+@torch.no_grad()
+def restore(model: Any, modules: Iterable[nn.Module]) -> int:
+    """Make the weights of convolutions as large as PyTorch's initial ones, where a BatchNorm takes their output.
+
+    Args:
+        model: A model of Ultralytics. It computes the same afterwards, to rounding.
+        modules: The parts of it whose convolutions are meant.
+
+    Returns:
+        How many convolutions were changed; 0 where the network uses their output elsewhere, too.
+    """
+    chosen = {conv for module in modules for conv in module.modules() if isinstance(conv, nn.Conv2d)}
+    pairs: list[tuple[nn.Conv2d, nn.BatchNorm2d]] = []
+    before = _maps(model, pairs)
+    state = deepcopy(model.state_dict())
+    pairs = [(conv, norm) for conv, norm in pairs if conv in chosen]
+    for conv, norm in pairs:
+        _resize(conv, norm)
+    if all((new - old).abs().max() <= TOLERANCE * old.abs().max() for new, old in zip(_maps(model), before)):
+        return len(pairs)
+    model.load_state_dict(state)
+    return 0
+
+
+def _resize(conv: nn.Conv2d, norm: Any) -> None:
+    """Give a convolution the norm of uniform weights within 1/sqrt(inputs), and let its BatchNorm undo that."""
+    factor = math.sqrt(conv.out_channels / 3) / conv.weight.norm()
+    variance = norm.running_var + norm.eps
+    conv.weight *= factor
+    if conv.bias is not None:
+        conv.bias *= factor
+    norm.running_mean *= factor
+    norm.running_var *= factor**2
+    norm.weight *= ((norm.running_var + norm.eps) / variance).sqrt() / factor
+
+
+def _maps(model: Any, pairs: list[tuple[nn.Conv2d, nn.BatchNorm2d]] | None = None) -> list[torch.Tensor]:
+    """The feature maps of a model, without its head; and each convolution with the BatchNorm that takes its output."""
+    outputs: dict[int, tuple[torch.Tensor, nn.Conv2d]] = {}  # with the tensor, so that no other gets its id
+
+    def remember(conv: Any, _: Any, output: torch.Tensor) -> None:
+        outputs[id(output)] = output, conv
+
+    def find(norm: Any, inputs: tuple[torch.Tensor, ...]) -> None:
+        if pairs is not None and norm.affine and norm.track_running_stats and id(inputs[0]) in outputs:
+            pairs.append((outputs[id(inputs[0])][1], norm))
+
+    hooks = [m.register_forward_hook(remember) for m in model.modules() if isinstance(m, nn.Conv2d)]
+    hooks += [m.register_forward_pre_hook(find) for m in model.modules() if isinstance(m, nn.BatchNorm2d)]
+    weight, channels = next(model.parameters()), model.yaml.get("channels") or model.yaml.get("ch") or 3
+    generator = torch.Generator().manual_seed(0)
+    image = torch.rand(1, channels, strides.SIZE, strides.SIZE, generator=generator).to(weight)
+    training = model.training
+    try:
+        run = [output for _, output in strides.run_rows(model.eval().model, image)]
+    finally:
+        model.train(training)
+        for hook in hooks:
+            hook.remove()
+    return [output for output in run[:-1] if isinstance(output, torch.Tensor)]
