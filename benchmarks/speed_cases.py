@@ -143,18 +143,15 @@ def timed(runs: Mapping[str, Timed], seconds: float) -> dict[str, list[dict[str,
 def checkpoint(name: str, folder: Path) -> Path:
     """A model with random weights as a checkpoint."""
     torch.manual_seed(0)
-    file = folder / f"{name}.pt"
-    torch.save({"model": YOLO(f"{name}.yaml").model, "train_args": {}}, file)
-    return file
+    return _saved(_network(name), folder / f"{name}.pt")
 
 
 def _joined(name: str, folder: Path) -> Path:
     """A stock model with random weights and a joined neck as a checkpoint."""
     torch.manual_seed(0)
-    network, file = _network(name), folder / f"{name}-joined.pt"
+    network = _network(name)
     joined.join(network)
-    torch.save({"model": network, "train_args": {}}, file)
-    return file
+    return _saved(network, folder / f"{name}-joined.pt")
 
 
 def _swapped(name: str, folder: Path) -> Path:
@@ -163,8 +160,13 @@ def _swapped(name: str, folder: Path) -> Path:
     swap, where = SWAPS[name]
     out = folder / f"{name.replace(' ', '-')}-yolo11n.yaml"
     graft.graft(plugins.table(), graft.Given("yolo11n.yaml", swap=swap, where=where, out=str(out)))
-    torch.save({"model": YOLO(out).model, "train_args": {}}, out.with_suffix(".pt"))
-    return out.with_suffix(".pt")
+    return _saved(YOLO(out).model, out.with_suffix(".pt"))
+
+
+def _saved(network: Any, file: Path) -> Path:
+    """A model as a checkpoint."""
+    torch.save({"model": network, "train_args": {}}, file)
+    return file
 
 
 def _engine(

@@ -63,6 +63,33 @@ def run_rows(layers: Iterable[Any], x: Any) -> Iterator[tuple[Any, Any]]:
         yield layer, x
 
 
+def run_model(model: Any, image: torch.Tensor, *, head: bool = True) -> list[Any]:
+    """The output of each layer of a built model, in evaluation mode and without gradients; the model stays as it was.
+
+    Args:
+        model: A model of Ultralytics.
+        image: Images, B x C x H x W with `image_channels` channels. They get the device and the type of the weights.
+        head: Whether the last layer runs, too.
+    """
+    training, end = model.training, None if head else -1
+    try:
+        with torch.no_grad():
+            layers = list(model.eval().model)[:end]
+            return [output for _, output in run_rows(layers, image.to(next(model.parameters())))]
+    finally:
+        model.train(training)
+
+
+def image_channels(model: Any) -> int:
+    """The channels of the images that a built model takes."""
+    return int(model.yaml.get("channels") or model.yaml.get("ch") or 3)
+
+
+def sources(layer: Any) -> list[int]:
+    """The numbers of the layers whose outputs a built layer takes; -1 for the image."""
+    return [layer.i + f if f < 0 else f for f in (layer.f if isinstance(layer.f, list) else [layer.f])]
+
+
 def _stride(output: Any) -> int | None:
     """The stride in pixels of a feature map of the image of `SIZE`, None for any other output."""
     is_map = isinstance(output, torch.Tensor) and output.ndim == 4 and SIZE % output.shape[-1] == 0

@@ -68,10 +68,10 @@ def join(network: Any) -> None:
             they are, and so do those whose maps another row takes, too.
     """
     rows = list(network.model)
-    readers = {row.i: [other for other in rows if row.i in _sources(other)] for row in rows}
+    readers = {row.i: [other for other in rows if row.i in strides.sources(other)] for row in rows}
     joins = []
     for concat in rows:
-        sources, taken_by = _sources(concat), readers[concat.i]
+        sources, taken_by = strides.sources(concat), readers[concat.i]
         repeated = [n for n, source in enumerate(sources) if _repeats(rows[source]) and readers[source] == [concat]]
         if type(concat) is Concat and concat.d == 1 and len(sources) == 2 and len(repeated) == len(taken_by) == 1:
             joins += [(concat, block, sources, repeated[0]) for block in taken_by if _fits(block)]
@@ -81,16 +81,11 @@ def join(network: Any) -> None:
     for concat, block, sources, small in joins:
         upsample = rows[sources[small]]
         block.cv1 = JoinedConv(block.cv1, [channels[source] for source in sources], small, upsample)
-        (sources[small],) = _sources(upsample)
+        (sources[small],) = strides.sources(upsample)
         block.f = sources
         network.save = sorted({*network.save, *sources})
         for row in (upsample, concat):
             network.model[row.i] = _passing_on(row)
-
-
-def _sources(row: Any) -> list[int]:
-    """The numbers of the rows whose outputs a row takes; -1 for the image."""
-    return [row.i + f if f < 0 else f for f in (row.f if isinstance(row.f, list) else [row.f])]
 
 
 def _repeats(row: Any) -> bool:
@@ -113,12 +108,9 @@ def _fits(block: Any) -> bool:
 
 def _channels(network: Any, rows: set[int]) -> dict[int, int]:
     """The channels of the maps that these rows return. The head is not run."""
-    training, weight = network.training, next(network.parameters())
-    image = torch.zeros(1, network.yaml.get("channels") or network.yaml.get("ch") or 3, SIZE, SIZE).to(weight)
-    with torch.no_grad():
-        outputs = list(strides.run_rows(list(network.eval().model)[:-1], image))
-    network.train(training)
-    return {row: outputs[row][1].shape[1] for row in rows}
+    image = torch.zeros(1, strides.image_channels(network), SIZE, SIZE)
+    outputs = strides.run_model(network, image, head=False)
+    return {row: outputs[row].shape[1] for row in rows}
 
 
 def _passing_on(row: Any) -> Any:

@@ -42,13 +42,13 @@ def restore(model: Any, modules: Iterable[nn.Module]) -> int:
         How many convolutions were changed; 0 where the network uses their output elsewhere, too.
     """
     chosen = {conv for module in modules for conv in module.modules() if isinstance(conv, nn.Conv2d)}
-    pairs: list[tuple[nn.Conv2d, nn.BatchNorm2d]] = []
-    before = _maps(model, pairs)
+    before, pairs = _observe(model)
     state = deepcopy(model.state_dict())
     pairs = [(conv, norm) for conv, norm in pairs if conv in chosen]
     for conv, norm in pairs:
         _resize(conv, norm)
-    if all((new - old).abs().max() <= TOLERANCE * old.abs().max() for new, old in zip(_maps(model), before)):
+    after, _ = _observe(model)
+    if all((new - old).abs().max() <= TOLERANCE * old.abs().max() for new, old in zip(after, before)):
         return len(pairs)
     model.load_state_dict(state)
     return 0
@@ -66,27 +66,24 @@ def _resize(conv: nn.Conv2d, norm: Any) -> None:
     norm.weight *= ((norm.running_var + norm.eps) / variance).sqrt() / factor
 
 
-def _maps(model: Any, pairs: list[tuple[nn.Conv2d, nn.BatchNorm2d]] | None = None) -> list[torch.Tensor]:
-    """The feature maps of a model, without its head; and each convolution with the BatchNorm that takes its output."""
+def _observe(model: Any) -> tuple[list[torch.Tensor], list[tuple[nn.Conv2d, nn.BatchNorm2d]]]:
+    """The feature maps of a model, and each convolution with the BatchNorm that takes its output."""
     outputs: dict[int, tuple[torch.Tensor, nn.Conv2d]] = {}  # with the tensor, so that no other gets its id
+    pairs: list[tuple[nn.Conv2d, nn.BatchNorm2d]] = []
 
     def remember(conv: Any, _: Any, output: torch.Tensor) -> None:
         outputs[id(output)] = output, conv
 
     def find(norm: Any, inputs: tuple[torch.Tensor, ...]) -> None:
-        if pairs is not None and norm.affine and norm.track_running_stats and id(inputs[0]) in outputs:
+        if norm.affine and norm.track_running_stats and id(inputs[0]) in outputs:
             pairs.append((outputs[id(inputs[0])][1], norm))
 
     hooks = [m.register_forward_hook(remember) for m in model.modules() if isinstance(m, nn.Conv2d)]
     hooks += [m.register_forward_pre_hook(find) for m in model.modules() if isinstance(m, nn.BatchNorm2d)]
-    weight, channels = next(model.parameters()), model.yaml.get("channels") or model.yaml.get("ch") or 3
-    generator = torch.Generator().manual_seed(0)
-    image = torch.rand(1, channels, strides.SIZE, strides.SIZE, generator=generator).to(weight)
-    training = model.training
+    size = 1, strides.image_channels(model), strides.SIZE, strides.SIZE
     try:
-        run = [output for _, output in strides.run_rows(model.eval().model, image)]
+        run = strides.run_model(model, torch.rand(size, generator=torch.Generator().manual_seed(0)))
     finally:
-        model.train(training)
         for hook in hooks:
             hook.remove()
-    return [output for output in run[:-1] if isinstance(output, torch.Tensor)]
+    return [output for output in run[:-1] if isinstance(output, torch.Tensor)], pairs

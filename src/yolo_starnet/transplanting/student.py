@@ -48,7 +48,7 @@ def build(trained: Any, backbone: str, args: Any = ()) -> Student:
     """
     row_strides = strides.of_rows(trained.yaml)
     grafted = graft.graft(trained.yaml, row_strides, backbone, args, RESTORED, keys={})
-    model = type(trained)(deepcopy(grafted.model), ch=_channels(trained), verbose=False)
+    model = type(trained)(deepcopy(grafted.model), ch=strides.image_channels(trained), verbose=False)
     for name in ("names", "args", "task", "kpt_shape", "end2end"):
         if name in vars(trained):
             setattr(model, name, deepcopy(getattr(trained, name)))
@@ -61,11 +61,6 @@ def build(trained: Any, backbone: str, args: Any = ()) -> Student:
     if "pretrained" not in args:  # such a backbone has weights of its own
         _share_convolutions(trained, model, row_strides)
     return Student(model, carried, left)
-
-
-def _channels(model: Any) -> int:
-    """Channels of the images that a model takes."""
-    return int(model.yaml.get("channels") or model.yaml.get("ch") or 3)
 
 
 def _kept(
@@ -84,8 +79,7 @@ def _kept(
         if row is None:
             continue
         module = trained.model[row]
-        sources = [row + f if f < 0 else f for f in (module.f if isinstance(module.f, list) else [module.f])]
-        inputs = [given[source] for source in sources]
+        inputs = [given[source] for source in strides.sources(module)]
         if restored and row == grafted.cut:
             exact = before[row - 1] == after[LEVELS]
             inputs = [[Part(before[row - 1], after[LEVELS], row - 1, LEVELS, exact)]]
@@ -97,16 +91,12 @@ def _kept(
 
 def _map_channels(model: Any) -> dict[int, int]:
     """The channels of the feature map that each layer returns; the head is not run."""
-    image = torch.zeros(1, _channels(model), strides.SIZE, strides.SIZE)
-    training = model.training
+    image = torch.zeros(1, strides.image_channels(model), strides.SIZE, strides.SIZE)
     try:
-        with torch.no_grad():
-            outputs = list(strides.run_rows(list(model.eval().model)[:-1], image.to(next(model.parameters()))))
+        outputs = strides.run_model(model, image, head=False)
     except Exception as error:
         raise BackboneError(f"its rows cannot be run one after the other ({brief(error)})") from error
-    finally:
-        model.train(training)
-    return {layer.i: x.shape[1] if isinstance(x, torch.Tensor) and x.ndim == 4 else 0 for layer, x in outputs}
+    return {row: x.shape[1] if isinstance(x, torch.Tensor) and x.ndim == 4 else 0 for row, x in enumerate(outputs)}
 
 
 def _carry_over(source: nn.Module, target: nn.Module, inputs: Sequence[Sequence[Part]]) -> list[str]:
