@@ -1,5 +1,6 @@
 """The command line: the grammar of `yolo`, with the plugin active."""
 
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -110,6 +111,31 @@ def test_a_failed_training_on_built_in_data_restores_the_thread_count_and_ultral
         cli.main(["train"])
     assert torch.get_num_threads() == three_threads
     assert default_callbacks == callbacks
+
+
+@pytest.fixture
+def one_core() -> Iterator[None]:
+    """This process may use one core of the machine, as in many a container."""
+    if not hasattr(os, "sched_setaffinity"):
+        pytest.skip("this system does not tie a process to cores")
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(before)})
+    yield
+    os.sched_setaffinity(0, before)
+
+
+def test_training_on_built_in_data_takes_no_more_threads_than_the_process_may_use_cores(
+    three_threads: int, one_core: None, monkeypatch: pytest.MonkeyPatch
+):
+    threads: list[int] = []
+
+    def train(self: YOLO, **arguments: Any) -> None:
+        default_callbacks["on_train_start"][-1](self)
+        threads.append(torch.get_num_threads())
+
+    monkeypatch.setattr(YOLO, "train", train)
+    assert cli.main(["train"]) == 0
+    assert threads == [1]
 
 
 def test_a_checkpoint_is_trained_on_what_it_was_trained_on(passed_on: dict[str, Any], trained: Path):

@@ -152,6 +152,11 @@ def _defaults(given: Mapping[str, str]) -> Defaults:
     return Defaults({**model, "data": TASKS[task].data, **recipe}, task)
 
 
+def _cores() -> int:
+    """The number of cores that this process may use; a container or `taskset` often gives it fewer than there are."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def _train_on_demo(defaults: Defaults) -> None:
     """Train on built-in data: log what was chosen and why, and afterwards the commands to run next."""
     chosen = " ".join(f"{key}={value}" for key, value in defaults.arguments.items())
@@ -162,7 +167,7 @@ def _train_on_demo(defaults: Defaults) -> None:
     best: list[Path] = []
 
     def use_all_cores(trainer: Any) -> None:
-        torch.set_num_threads(min(os.cpu_count() or 1, 8))  # Ultralytics leaves one idle, half of a small machine
+        torch.set_num_threads(min(_cores(), 8))  # Ultralytics leaves one idle, half of a small machine
 
     def remember(trainer: Any) -> None:
         best.append(Path(trainer.best))
