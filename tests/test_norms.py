@@ -57,10 +57,13 @@ def test_what_a_transplant_trains_are_the_new_rows_and_the_rows_behind_adapters(
     assert {name for name, module in model.named_modules() if module in learned} == expected
 
 
-def test_a_convolution_whose_output_goes_elsewhere_too_stays_as_it_is(monkeypatch: pytest.MonkeyPatch):
+def test_a_convolution_whose_output_goes_elsewhere_too_stays_as_it_is_and_the_log_says_so(
+    monkeypatch: pytest.MonkeyPatch, log: list[str]
+):
     model, learned = trained("yolo11n.yaml", "starnet_fit")
     stem = type(model.model[0])
     monkeypatch.setattr(stem, "forward", lambda self, x: self.bn(y := self.conv(x)) + y)
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     assert norms.restore(model, learned) == 0
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
+    assert any("stay as large as the transplant left them" in line for line in log)

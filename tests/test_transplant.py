@@ -31,7 +31,7 @@ from yolo_starnet.transplanting.adapter import AdaptedConv2d
 
 def quick(**changes: Any) -> dict[str, Any]:
     """Settings of a training that takes seconds, in the current folder."""
-    settings = {"epochs": 2, "imgsz": 64, "batch": 16, "fraction": 0.25, "workers": 0}
+    settings = {"epochs": 2, "imgsz": 64, "batch": 16, "fraction": 0.125, "workers": 0}
     return {**settings, "project": str(Path("runs").resolve()), **changes}
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from ultralytics.utils import LOGGER
 
 from ..model_yaml import strides
 from ..model_yaml.expand import LEVELS
@@ -51,6 +52,10 @@ def restore(model: Any, modules: Iterable[nn.Module]) -> int:
     if all((new - old).abs().max() <= TOLERANCE * old.abs().max() for new, old in zip(after, before)):
         return len(pairs)
     model.load_state_dict(state)
+    LOGGER.warning(
+        "yolo-starnet: the weights of the backbone stay as large as the transplant left them, and a fine-tuning may "
+        "move them little: the backbone uses the output of a convolution not only in the BatchNorm behind it"
+    )
     return 0
 
 
