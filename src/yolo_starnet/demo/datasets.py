@@ -59,7 +59,7 @@ class DataSet:
         style: How its images are drawn.
         keys: Further keys of its YAML file.
         times: It has so many times the training images of `SPLITS`. With more images, each is seen less often, and a
-            training of as many steps learns more and validates less often.
+            training of as many steps has fewer epochs, after each of which it validates.
     """
 
     name: str
