@@ -200,7 +200,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def train(model: str | Path, folder: Path, **arguments: object) -> Path:
     """Train on a part of the built-in set and return the run folder."""
-    defaults = {"data": "shapes", "imgsz": 64, "batch": 16, "fraction": 0.125, "workers": 0, "plots": False}
+    defaults = {"data": "shapes", "imgsz": 64, "batch": 16, "fraction": 0.0625, "workers": 0, "plots": False}
     # The default bias learning rate of 0.1 is too high for a training of a few steps. The products of star blocks grow
     # faster than the running statistics of their BatchNorms, and the outputs in eval mode become NaN.
     gently = {"optimizer": "AdamW", "lr0": 0.001, "warmup_bias_lr": 0.0}

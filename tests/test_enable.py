@@ -62,7 +62,7 @@ def enabled(environment: Path):
 
 
 def test_plain_yolo_trains_a_starnet_model(enabled: Path, run: Run, tmp_path: Path):
-    small = ["data=shapes", "imgsz=64", "epochs=1", "fraction=0.05", "workers=0", "plots=False", f"project={tmp_path}"]
+    small = ["data=shapes", "imgsz=64", "epochs=1", "fraction=0.025", "workers=0", "plots=False", f"project={tmp_path}"]
     code = "import sys; from ultralytics.cfg import entrypoint; entrypoint()"
     run("-c", code, "detect", "train", f"model={MODEL}", *small, "name=run")
     assert (tmp_path / "run" / "weights" / "last.pt").is_file()

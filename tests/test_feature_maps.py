@@ -203,7 +203,7 @@ def test_a_row_that_takes_what_is_no_feature_map_is_refused(old: str, new: str, 
 
 
 def test_a_detector_on_a_module_trains_fuses_reloads_and_exports(tmp_path: Path):
-    run = train(config(tmp_path, "net"), tmp_path, epochs=1, fraction=0.05)
+    run = train(config(tmp_path, "net"), tmp_path, epochs=1, fraction=0.025)
     model = YOLO(run / "weights" / "last.pt").model.float().eval()
     image = torch.rand(1, 3, 64, 64)
     with torch.no_grad():

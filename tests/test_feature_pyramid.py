@@ -56,7 +56,7 @@ def test_p3_to_p5_are_there_at_any_size_and_all_of_the_transformer_learns(args: 
 @kinds
 def test_a_step_trains_it_and_its_files_in_onnx_and_torchscript_return_the_same(args: dict[str, Any], tmp_path: Path):
     onnxruntime = pytest.importorskip("onnxruntime")
-    last = train(config(tmp_path, "timm", args), tmp_path, epochs=1, fraction=0.025) / "weights" / "last.pt"
+    last = train(config(tmp_path, "timm", args), tmp_path, epochs=1, fraction=0.0125) / "weights" / "last.pt"
     model = YOLO(last).model.float().eval()
     image = torch.rand(1, 3, 96, 128)
     with torch.no_grad():
@@ -158,7 +158,7 @@ def test_the_transformer_can_be_frozen_without_its_pyramid(tmp_path: Path):
         "on_train_batch_start",
         lambda trainer: trainable.update(n for n, p in trainer.model.named_parameters() if p.requires_grad),
     )
-    small = {"imgsz": 64, "batch": 16, "fraction": 0.025, "workers": 0, "plots": False, "epochs": 1, "val": False}
+    small = {"imgsz": 64, "batch": 16, "fraction": 0.0125, "workers": 0, "plots": False, "epochs": 1, "val": False}
     yolo.train(data="shapes", project=str(tmp_path), freeze=["0.net.vit"], **small)
     of_backbone = {name.split(".")[3] for name in trainable if name.startswith("model.0.")}
     assert of_backbone == {"p3", "p4", "p5"}
@@ -167,7 +167,7 @@ def test_the_transformer_can_be_frozen_without_its_pyramid(tmp_path: Path):
 @pytest.mark.skipif(not SAFE, reason="this release has no restricted loading")
 @pytest.mark.slow
 def test_restricted_loading_takes_its_checkpoints(tmp_path: Path, python: Callable):
-    last = train(config(tmp_path, "timm", TINY), tmp_path, epochs=1, fraction=0.025) / "weights" / "last.pt"
+    last = train(config(tmp_path, "timm", TINY), tmp_path, epochs=1, fraction=0.0125) / "weights" / "last.pt"
     code = f"import yolo_starnet; from ultralytics import YOLO; print(type(YOLO({str(last)!r}).model.model[0].net))"
     assert "FeaturePyramid" in python("-c", code, ULTRALYTICS_SAFE_LOAD="1").stdout
 

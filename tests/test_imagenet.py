@@ -166,7 +166,7 @@ def test_a_checkpoint_brings_its_own_weights_and_nothing_is_fetched_again(
     weights = tmp_path / "starnet_s1.pth"
     weights.write_bytes(saved["starnet_s1"][1].read_bytes())
     file = config(tmp_path, "starnet_s1", {"width": 1.0, "pretrained": str(weights)})
-    first = train(file, tmp_path, epochs=1, fraction=0.05, freeze=5)
+    first = train(file, tmp_path, epochs=1, fraction=0.025, freeze=5)
     last = first / "weights" / "last.pt"
     weights.unlink()
     with pytest.raises(BackboneError):
@@ -177,7 +177,7 @@ def test_a_checkpoint_brings_its_own_weights_and_nothing_is_fetched_again(
     assert yolo.model.yaml["backbone"][0][3]["pretrained"] is False
     yolo.val(data="shapes", imgsz=64, workers=0, plots=False)
     yolo.export(format="torchscript", imgsz=64)
-    again = train(last, tmp_path / "again", epochs=1, fraction=0.05, freeze=5)
+    again = train(last, tmp_path / "again", epochs=1, fraction=0.025, freeze=5)
     before, after = (YOLO(r / "weights" / "last.pt").model.model[:5].state_dict() for r in (first, again))
     assert all(torch.equal(before[k], after[k]) for k in before if k.endswith("conv.weight"))
 

@@ -17,7 +17,7 @@ from yolo_starnet import cli
 from yolo_starnet.commands import interrupt
 from yolo_starnet.demo import datasets
 
-SIZE = ["epochs=3", "imgsz=64", "batch=16", "fraction=0.125", "plots=False"]
+SIZE = ["epochs=3", "imgsz=64", "batch=16", "fraction=0.0625", "plots=False"]
 
 
 class Command:
@@ -203,7 +203,7 @@ def test_two_trainings_started_at_once_in_one_project_share_the_data_and_nothing
     folders = [tmp_path / name for name in ("a", "b")]
     for folder in folders:
         folder.mkdir()
-    commands = [Command(folder, *training(tmp_path, "workers=0", "fraction=0.05")) for folder in folders]
+    commands = [Command(folder, *training(tmp_path, "workers=0", "fraction=0.025")) for folder in folders]
     assert [command.process.wait(500) for command in commands] == [0, 0]
     runs = sorted(tmp_path.glob("my run*"))
     assert len(runs) == 2

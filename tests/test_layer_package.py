@@ -15,7 +15,7 @@ from ultralytics.nn import tasks
 from yolo_starnet.model_yaml import names
 
 PACKAGE = Path(__file__).parent / "data" / "plugin_layers"
-SMALL = "imgsz=64, batch=16, fraction=0.05, workers=0, plots=False, optimizer='AdamW', warmup_bias_lr=0.0"
+SMALL = "imgsz=64, batch=16, fraction=0.025, workers=0, plots=False, optimizer='AdamW', warmup_bias_lr=0.0"
 SAFE = hasattr(tasks, "_SafeLoad") and hasattr(torch.serialization, "get_unsafe_globals_in_checkpoint")
 FAMILIES = [f for f in ("yolov8", "yolo11", "yolo26") if names.stock_file(f"{f}.yaml")]
 MODELS = [f"{family}{task}" for family in FAMILIES[-2:] for task in ("", "-seg")]

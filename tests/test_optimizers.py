@@ -60,7 +60,7 @@ def test_a_step_of_the_optimizer_takes_it(muon: Any):
     assert torch.allclose(before - weight.detach(), expected.float(), atol=1e-5)
 
 
-QUICK: dict[str, Any] = {"data": "shapes", "epochs": 1, "imgsz": 64, "fraction": 0.05, "plots": False, "workers": 0}
+QUICK: dict[str, Any] = {"data": "shapes", "epochs": 1, "imgsz": 64, "fraction": 0.025, "plots": False, "workers": 0}
 
 
 @pytest.mark.parametrize(

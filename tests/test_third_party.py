@@ -14,7 +14,7 @@ from ultralytics.nn import tasks
 from yolo_starnet.model_yaml import names
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "third_party_backbone"
-SMALL = "data='shapes', imgsz=64, batch=16, fraction=0.05, workers=0, plots=False, epochs=1, optimizer='AdamW'"
+SMALL = "data='shapes', imgsz=64, batch=16, fraction=0.025, workers=0, plots=False, epochs=1, optimizer='AdamW'"
 SAFE = hasattr(tasks, "_SafeLoad") and hasattr(torch.serialization, "get_unsafe_globals_in_checkpoint")
 
 

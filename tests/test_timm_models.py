@@ -39,7 +39,7 @@ def test_every_level_has_its_stride_at_any_size_and_learns(args: dict[str, Any],
 
 def test_a_model_trains_by_name_fuses_and_exports_to_onnx(tmp_path: Path):
     onnxruntime = pytest.importorskip("onnxruntime")
-    last = train("yolo11n-timm_mobilenetv4_conv_small.yaml", tmp_path, epochs=1, fraction=0.05) / "weights" / "last.pt"
+    last = train("yolo11n-timm_mobilenetv4_conv_small.yaml", tmp_path, epochs=1, fraction=0.025) / "weights" / "last.pt"
     model = YOLO(last).model.float().eval()
     file = YOLO(last).export(format="onnx", imgsz=64, simplify=False)
     image = torch.rand(1, 3, 64, 64)

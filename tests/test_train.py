@@ -73,7 +73,7 @@ def test_onnx_gives_the_same_boxes_on_a_photograph(trained: Path, photograph: Pa
 
 def test_fine_tuning_from_a_checkpoint_keeps_its_weights(trained: Path, tmp_path: Path):
     weights = trained / "weights" / "best.pt"
-    run = train(weights, tmp_path, epochs=1, lr0=0.0, warmup_epochs=0, optimizer="SGD", fraction=0.05)
+    run = train(weights, tmp_path, epochs=1, lr0=0.0, warmup_epochs=0, optimizer="SGD", fraction=0.025)
     before, after = (YOLO(f).model.state_dict() for f in (weights, run / "weights" / "last.pt"))
     convolutions = [k for k in before if k.endswith("conv.weight")]
     assert all(torch.allclose(before[k], after[k], atol=1e-3) for k in convolutions)
@@ -87,7 +87,7 @@ def test_freeze_5_freezes_exactly_the_backbone(tmp_path: Path):
         frozen.update({name: not p.requires_grad for name, p in trainer.model.named_parameters()})
 
     yolo.add_callback("on_train_start", note)
-    options = {"data": "shapes", "imgsz": 64, "fraction": 0.05, "workers": 0, "plots": False, "project": str(tmp_path)}
+    options = {"data": "shapes", "imgsz": 64, "fraction": 0.025, "workers": 0, "plots": False, "project": str(tmp_path)}
     yolo.train(epochs=1, freeze=5, val=False, **options)
     assert len({k.split(".")[1] for k in frozen}) > 10
     assert all(is_frozen == (int(k.split(".")[1]) < 5 or ".dfl" in k) for k, is_frozen in frozen.items())
@@ -103,7 +103,7 @@ def test_multi_scale_training_takes_batches_of_several_sizes(tmp_path: Path):
         )
 
     yolo.add_callback("on_train_start", watch)
-    options = {"data": "shapes", "imgsz": 128, "fraction": 0.13, "workers": 0, "plots": False, "project": str(tmp_path)}
+    options = {"data": "shapes", "imgsz": 128, "fraction": 0.06, "workers": 0, "plots": False, "project": str(tmp_path)}
     yolo.train(epochs=1, batch=4, multi_scale=0.5 if PART_OF_THE_SIZE else True, val=False, **options)
     assert len(sizes) >= 3
     assert all(64 <= side <= 192 and side % 32 == 0 for size in sizes for side in size)
@@ -114,7 +114,7 @@ def test_the_reference_yaml_trains_on_any_number_of_classes(nc: int, reference: 
     data = datasets.prepare().parent
     names = "".join(f"  {i}: c{i}\n" for i in range(max(nc, 3)))
     Path("data.yaml").write_text(f"path: {data}\ntrain: images/train\nval: images/val\nnames:\n{names}")
-    run = train(reference, tmp_path, epochs=1, data="data.yaml", fraction=0.05, single_cls=nc == 1)
+    run = train(reference, tmp_path, epochs=1, data="data.yaml", fraction=0.025, single_cls=nc == 1)
     assert YOLO(run / "weights" / "last.pt").model.nc == nc
 
 
@@ -124,8 +124,8 @@ FREEZES_STATISTICS = hasattr(BaseTrainer, "_model_train")
 
 @pytest.mark.parametrize("model", ["yolo11n-starnet.yaml", "yolo11n-timm_lcnet_050.yaml"])
 def test_freeze_5_is_the_backbone_and_its_statistics_stay(model: str, tmp_path: Path):
-    first = train(model, tmp_path, epochs=1, fraction=0.05) / "weights" / "last.pt"
-    again = train(first, tmp_path / "again", epochs=1, fraction=0.05, freeze=5) / "weights" / "last.pt"
+    first = train(model, tmp_path, epochs=1, fraction=0.025) / "weights" / "last.pt"
+    again = train(first, tmp_path / "again", epochs=1, fraction=0.025, freeze=5) / "weights" / "last.pt"
     before, after = (YOLO(file).model.state_dict() for file in (first, again))
     moved = {key for key in before if not torch.equal(before[key], after[key])}
     backbone = {key for key in moved if key.startswith(tuple(f"model.{i}." for i in range(5)))}
@@ -177,7 +177,7 @@ def test_every_task_trains_validates_predicts_and_exports_by_the_command_line(ta
 @pytest.mark.ci
 @pytest.mark.slow
 def test_a_training_killed_in_its_second_epoch_resumes(tmp_path: Path):
-    arguments = ["model=yolo11n-starnet.yaml", "data=shapes", "epochs=3", "imgsz=64", "batch=16", "fraction=0.125"]
+    arguments = ["model=yolo11n-starnet.yaml", "data=shapes", "epochs=3", "imgsz=64", "batch=16", "fraction=0.0625"]
     places = [f"project={tmp_path}", "name=run", "workers=0", "plots=False"]
     command = [sys.executable, "-m", "yolo_starnet", "train", *arguments, *places]
     with open(tmp_path / "log", "w") as log:

@@ -102,7 +102,7 @@ def test_resume(tmp_path: Path):
 
     yolo = YOLO(MODEL)
     yolo.add_callback("on_model_save", stop)
-    options = {"data": "shapes", "imgsz": 64, "fraction": 0.05, "workers": 0, "plots": False, "project": str(tmp_path)}
+    options = {"data": "shapes", "imgsz": 64, "fraction": 0.025, "workers": 0, "plots": False, "project": str(tmp_path)}
     with pytest.raises(KeyboardInterrupt):
         yolo.train(epochs=2, name="run", **options)
     assert len((tmp_path / "run" / "results.csv").read_text().splitlines()) == 2

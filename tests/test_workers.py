@@ -23,7 +23,7 @@ from yolo_starnet.model_yaml import names
 
 HAS_YOLO11 = parse_version(ultralytics.__version__) >= parse_version("8.3.0")
 MODEL = "yolo11n-starnet.yaml" if HAS_YOLO11 else "yolov8n-starnet.yaml"
-SMALL = {"data": "shapes", "imgsz": 64, "batch": 16, "fraction": 0.05, "workers": 0, "plots": False, "epochs": 1}
+SMALL = {"data": "shapes", "imgsz": 64, "batch": 16, "fraction": 0.025, "workers": 0, "plots": False, "epochs": 1}
 SAFE = hasattr(tasks, "_SafeLoad") and hasattr(torch.serialization, "get_unsafe_globals_in_checkpoint")
 
 
@@ -154,5 +154,5 @@ def test_drop_path_survives_a_checkpoint(tmp_path: Path):
     file = tmp_path / MODEL.replace("starnet", "mine")
     text = (names.CONFIGS / MODEL.replace("n-", "-")).read_text(encoding="utf-8")
     file.write_text(text.replace("starnet_s1, []", "starnet_s1, {width: 0.25, drop_path_rate: 0.1}"), encoding="utf-8")
-    run = train(file, tmp_path, epochs=1, fraction=0.05)
+    run = train(file, tmp_path, epochs=1, fraction=0.025)
     assert YOLO(run / "weights" / "last.pt").model.model[4][3].drop_path.p == pytest.approx(0.1)
