@@ -1,10 +1,11 @@
 """Run the commands that the two READMEs give for a fresh machine, each in a fresh environment and a fresh copy.
 
-    python tests/readme_commands.py
+    python tests/readme_commands.py [epochs=1]
 
-After the command that tries it come, in the same environment, those that lead from it to a device and to a layer of
-one's own. Each is printed with its seconds. `pip` is uv's here, whose cache saves the downloads. `pytest` only collects
-the tests, which CI runs anyway: this shows that `pip install -e ".[test]"` brings all that they import.
+Arguments are added to the command that tries it. After it come, in the same environment, those that lead from it to a
+device and to a layer of one's own. Each is printed with its seconds. `pip` is uv's here, whose cache saves the
+downloads. `pytest` only collects the tests, which CI runs anyway: this shows that `pip install -e ".[test]"` brings all
+that they import.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ PIP = '#!/bin/sh\nexec uv pip "$@"\n'
 LEFT_OUT = shutil.ignore_patterns(".git", ".nox", ".venv", "build", "dist", "runs", "__pycache__", ".*_cache")
 
 
-def main() -> int:
+def main(arguments: list[str]) -> int:
     """Run each command once, and fail if one fails or prints something else than its README shows."""
     commands: dict[str, str] = {}
     for readme in READMES:
@@ -40,8 +41,10 @@ def main() -> int:
     walks = WALK.findall((ROOT / READMES[0]).read_text(encoding="utf-8"))
     assert len(walks) == 1, f"expected one block of commands after the training, found {len(walks)}"
     for command, shown in commands.items():
-        after = [IMAGE, *re.findall(r"^\$ (.+?)(?:\s+#.*)?$", walks[0], re.MULTILINE)] if "train" in command else []
-        _compare(shown, _run([command.replace("pytest", "pytest --collect-only -q"), *after]))
+        tries = "train" in command
+        after = [IMAGE, *re.findall(r"^\$ (.+?)(?:\s+#.*)?$", walks[0], re.MULTILINE)] if tries else []
+        whole = " ".join([command, *arguments]) if tries else command.replace("pytest", "pytest --collect-only -q")
+        _compare(shown, _run([whole, *after]))
     return 0
 
 
@@ -78,4 +81,4 @@ def _compare(shown: str, printed: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))
