@@ -6,9 +6,11 @@ import pytest
 import torch
 from torch import nn
 from ultralytics import YOLO
+from ultralytics.nn.modules import Conv
 
 from yolo_starnet import plugins
 from yolo_starnet.model_yaml import names
+from yolo_starnet.model_yaml.expand import LEVELS
 from yolo_starnet.transplanting import norms, student
 from yolo_starnet.transplanting.adapter import fold
 
@@ -37,16 +39,24 @@ def run(model: Any) -> torch.Tensor:
 BACKBONES = ["starnet_fit", "starnet_s1", "timm_lcnet_050"]
 
 
+def size(conv: nn.Conv2d) -> float:
+    """How large its weights are, of those of a new convolution of PyTorch's."""
+    fresh = nn.Conv2d(conv.in_channels, conv.out_channels, conv.kernel_size, groups=conv.groups)
+    return float(conv.weight.norm() / fresh.weight.norm())
+
+
+@torch.no_grad()
 @pytest.mark.parametrize("backbone", BACKBONES)
 @pytest.mark.parametrize("stock", ["yolo11n.yaml", "yolov8n.yaml"])
-def test_weights_are_as_large_as_pytorchs_initial_ones_and_no_output_changes(stock: str, backbone: str):
+def test_weights_are_half_as_large_as_pytorchs_initial_ones_and_behind_adapters_as_large(stock: str, backbone: str):
     model, learned = trained(stock, backbone)
     before = run(model)
     assert norms.restore(model, learned) > 15
     torch.testing.assert_close(run(model), before, rtol=1e-6, atol=1e-6)
-    first = next(m for m in model.modules() if isinstance(m, nn.Conv2d))
-    fresh = nn.Conv2d(first.in_channels, first.out_channels, first.kernel_size, groups=first.groups)
-    assert float(first.weight.detach().norm()) == pytest.approx(float(fresh.weight.detach().norm()), rel=0.1)
+    assert size(next(m for m in model.modules() if isinstance(m, nn.Conv2d))) == pytest.approx(0.5, rel=0.1)
+    behind = [module for module in learned[LEVELS:] if isinstance(module, Conv)]
+    assert len(behind) >= 3  # what takes P3, P4 and P5
+    assert [size(module.conv) for module in behind] == pytest.approx([1.0] * len(behind), rel=0.1)
 
 
 def test_what_a_transplant_trains_are_the_new_rows_and_the_rows_behind_adapters():

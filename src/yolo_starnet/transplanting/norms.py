@@ -19,6 +19,9 @@ from ..model_yaml import strides
 from ..model_yaml.expand import LEVELS
 from .adapter import AdaptedConv2d
 
+BACKBONE = 0.5
+"""How large the weights of the new backbone become, of PyTorch's initial ones. Small weights learn fast, as images of
+other objects ask for; smaller ones forget more than they learn (see benchmarks/HISTORY.md)."""
 TOLERANCE = 1e-3
 """How much a feature map may change by rounding, as a share of its largest value."""
 
@@ -35,6 +38,8 @@ def learned(student: Any) -> list[nn.Module]:
 def restore(model: Any, modules: Iterable[nn.Module]) -> int:
     """Make the weights of convolutions as large as PyTorch's initial ones, where a BatchNorm takes their output.
 
+    Those of the backbone become `BACKBONE` times as large.
+
     Args:
         model: A model of Ultralytics. It computes the same afterwards, to rounding.
         modules: The parts of it whose convolutions are meant.
@@ -43,11 +48,12 @@ def restore(model: Any, modules: Iterable[nn.Module]) -> int:
         How many convolutions were changed; 0 where the network uses their output elsewhere, too.
     """
     chosen = {conv for module in modules for conv in module.modules() if isinstance(conv, nn.Conv2d)}
+    backbone = {*model.model[:LEVELS].modules()}
     before, pairs = _observe(model)
     state = deepcopy(model.state_dict())
     pairs = [(conv, norm) for conv, norm in pairs if conv in chosen]
     for conv, norm in pairs:
-        _resize(conv, norm)
+        _resize(conv, norm, BACKBONE if conv in backbone else 1.0)
     after, _ = _observe(model)
     if all((new - old).abs().max() <= TOLERANCE * old.abs().max() for new, old in zip(after, before)):
         return len(pairs)
@@ -59,9 +65,9 @@ def restore(model: Any, modules: Iterable[nn.Module]) -> int:
     return 0
 
 
-def _resize(conv: nn.Conv2d, norm: Any) -> None:
-    """Give a convolution the norm of uniform weights within 1/sqrt(inputs), and let its BatchNorm undo that."""
-    factor = math.sqrt(conv.out_channels / 3) / conv.weight.norm()
+def _resize(conv: nn.Conv2d, norm: Any, size: float) -> None:
+    """Give a convolution `size` times the norm of uniform weights within 1/sqrt(inputs); its BatchNorm undoes that."""
+    factor = size * math.sqrt(conv.out_channels / 3) / conv.weight.norm()
     variance = norm.running_var + norm.eps
     conv.weight *= factor
     if conv.bias is not None:
