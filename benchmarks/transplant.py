@@ -154,13 +154,14 @@ def _carried(
 
 
 def _cell(results: dict[str, dict[str, str]], step: str) -> str:
-    """The result of a step, its share of the trained model's, and its seconds."""
+    """The result of a step, its share of the trained model's, and its seconds where they were measured."""
     if step not in results:
         return ""
     value = float(results[step]["map"])
     if step == "trained":
         return f"{value:.3f}"
-    return f"{value:.3f} ({value / float(results['trained']['map']):.2f}), {results[step]['seconds']} s"
+    seconds = f", {results[step]['seconds']} s" if results[step]["seconds"] else ""
+    return f"{value:.3f} ({value / float(results['trained']['map']):.2f}){seconds}"
 
 
 def _words(epochs: int) -> str:

@@ -2,10 +2,10 @@
 
     python tests/readme_commands.py [epochs=1]
 
-Arguments are added to the command that tries it. After it come, in the same environment, those that lead from it to a
-device and to a layer of one's own. Each is printed with its seconds. `pip` is uv's here, whose cache saves the
-downloads. `pytest` only collects the tests, which CI runs anyway: this shows that `pip install -e ".[test]"` brings all
-that they import.
+After the command that tries it come, in the same environment, those that lead from it to a device and to a layer of
+one's own. Each is printed with its seconds. `pip` is uv's here, whose cache saves the downloads. `pytest` only collects
+the tests, which CI runs anyway: this shows that `pip install -e ".[test]"` brings all that they import. With arguments,
+only the command that tries it is run, with these added, and those after it.
 """
 
 from __future__ import annotations
@@ -42,6 +42,8 @@ def main(arguments: list[str]) -> int:
     assert len(walks) == 1, f"expected one block of commands after the training, found {len(walks)}"
     for command, shown in commands.items():
         tries = "train" in command
+        if arguments and not tries:
+            continue
         after = [IMAGE, *re.findall(r"^\$ (.+?)(?:\s+#.*)?$", walks[0], re.MULTILINE)] if tries else []
         whole = " ".join([command, *arguments]) if tries else command.replace("pytest", "pytest --collect-only -q")
         _compare(shown, _run([whole, *after]))

@@ -20,8 +20,9 @@ from yolo_starnet.networks.feature_pyramid import FeaturePyramid, normalization
 
 TINY = {"model": "vit_tiny_patch16_224", "depth": 3}
 SAM = {"model": "samvit_base_patch16_224", "embed_dim": 96, "depth": 3, "num_heads": 3, "global_attn_indexes": [1]}
-FAST = {"ViT": {"model": "vit_tiny_patch16_224"}, "EVA-02": {"model": "eva02_tiny_patch14_224"}}
+FAST = {"ViT": {"model": "vit_tiny_patch16_224"}}
 SLOW = {
+    "EVA-02": {"model": "eva02_tiny_patch14_224"},
     "DeiT": {"model": "deit_tiny_distilled_patch16_224"},
     "DINOv2": {"model": "vit_small_patch14_dinov2"},
     "DINOv2 with registers": {"model": "vit_small_patch14_reg4_dinov2"},
