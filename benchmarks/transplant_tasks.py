@@ -3,9 +3,8 @@
     python benchmarks/transplant_tasks.py [TASK ...]
 
 For each task, a stock YOLO26n is trained by the recipe of the built-in set, transplanted with the defaults of
-`transplant`, and trained on for a quarter of the recipe's epochs. For classification, it starts from one that detects.
-The main metric of each goes to benchmarks/results/transplant_tasks.csv and .md. A task that has a row is not run again.
-Everything runs on one thread.
+`transplant`, and trained on for a quarter of the recipe's epochs. The main metric of each goes to
+benchmarks/results/transplant_tasks.csv and .md. A task that has a row is not run again. Everything runs on one thread.
 """
 
 from __future__ import annotations
@@ -37,9 +36,7 @@ HEAD = """# Transplants of every task
 
 Written by `benchmarks/transplant_tasks.py`: YOLO26n, trained on the built-in set of the task by its recipe, put on
 `starnet_fit` without labels, and trained on for a quarter of the recipe's epochs. One seed. For depth, the metric is
-delta1, the share of pixels whose distance is right within a quarter. For classification, 256 images are too few to
-learn from: from scratch, YOLO26n's loss stays that of a guess under each optimizer. So it starts there, by `load()`,
-from a YOLO26n that was trained to detect the same shapes.
+delta1, the share of pixels whose distance is right within a quarter.
 """
 
 
@@ -48,11 +45,8 @@ def measure(task: str) -> dict[str, str]:
     data, recipe = TASKS[task].data, dict(SETS[task].recipe)
     with tempfile.TemporaryDirectory() as folder:
         place = {"project": folder, "exist_ok": True, "plots": False, "workers": 0}
-        start = None
-        if task == "classify":
-            start = _train("yolo26n.yaml", TASKS["detect"].data, {**SETS["detect"].recipe, **place, "name": "start"})
         model = f"yolo26n{ENDS.get(task, f'-{task}')}.yaml"
-        teacher = _train(model, data, {**recipe, **place, "name": "trained"}, start)
+        teacher = _train(model, data, {**recipe, **place, "name": "trained"})
         out = Path(folder, "student.pt")
         transplant(teacher, data=data, out=out, imgsz=recipe["imgsz"], **{**place, "name": "transplant"})
         tuned = _train(out, data, {**recipe, **place, "name": "tuned", "epochs": round(recipe["epochs"] / 4)})
@@ -63,10 +57,8 @@ def measure(task: str) -> dict[str, str]:
     return dict(zip(FIELDS, (task, result.metric, *values, *versions), strict=True))
 
 
-def _train(model: str | Path, data: str, settings: dict[str, Any], start: Path | None = None) -> Path:
+def _train(model: str | Path, data: str, settings: dict[str, Any]) -> Path:
     yolo: Any = YOLO(model)
-    if start:
-        yolo.load(start)
     yolo.add_callback("on_train_start", lambda _: torch.set_num_threads(1))
     yolo.train(data=data, **settings)
     return Path(yolo.trainer.best)

@@ -1,5 +1,6 @@
 """Real trainings: every step of a user from a YAML to boxes on a photograph."""
 
+import csv
 import json
 import os
 import signal
@@ -210,3 +211,10 @@ def test_train_with_no_arguments_learns_and_says_what_to_run_next(python):
     recorded = torch.load(best, weights_only=False)["train_metrics"]["metrics/mAP50(B)"]
     metrics = YOLO(best).val(data="shapes", imgsz=128, workers=0, plots=False, verbose=False)
     assert metrics.box.map50 == pytest.approx(recorded, abs=0.01)
+
+
+@pytest.mark.slow
+def test_a_classifier_learns_from_the_built_in_images(tmp_path: Path):
+    assert cli.main(["classify", "train", "plots=False", f"project={tmp_path}", "name=run"]) == 0
+    rows = csv.DictReader((tmp_path / "run" / "results.csv").read_text().splitlines(), skipinitialspace=True)
+    assert max(float(row["metrics/accuracy_top1"]) for row in rows) >= 0.6  # a guess has a third
