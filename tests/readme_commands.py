@@ -1,6 +1,6 @@
 """Run the commands that the two READMEs give for a fresh machine, each in a fresh environment and a fresh copy.
 
-    python tests/readme_commands.py [epochs=1]
+    python tests/readme_commands.py [epochs=1 fraction=0.0625]
 
 After the command that tries it come, in the same environment, those that lead from it to a device and to a layer of
 one's own. Each is printed with its seconds. `pip` is uv's here, whose cache saves the downloads. `pytest` only collects

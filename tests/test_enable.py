@@ -113,7 +113,7 @@ def test_python_starts_without_a_word_when_ultralytics_is_gone(enabled: Path, ru
     assert (done.stdout.strip(), done.stderr) == ("ultralytics", "")
 
 
-FIRST = ["data", "data.build", "engine.trainer", "nn.tasks", "utils", "models.yolo.detect"]
+FIRST = ["nn.tasks", "utils", "models.yolo.detect"]
 """Submodules whose imports begin in different places, for every run; the others are slow."""
 CHECK = """
 import importlib, sys

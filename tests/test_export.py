@@ -65,7 +65,8 @@ def assert_same(found: np.ndarray, expected: np.ndarray) -> None:
     assert np.abs(found[4:] - expected[4:]).max() <= 0.01
 
 
-SLOW = {"executorch", "litert"}
+SLOW = {"executorch", "litert", "torchscript"}
+"""TorchScript runs in the test of an embedded NMS, too."""
 
 
 @pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.slow] if n in SLOW else []) for n in RUNTIMES])

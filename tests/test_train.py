@@ -147,7 +147,7 @@ FIELDS = {
 
 
 TASKS = [
-    pytest.param(task, marks=[pytest.mark.ci] if task in {"segment", "depth"} else [])
+    pytest.param(task, marks=[pytest.mark.ci] if task == "depth" else [])
     for task in cli.MODELS
     if task in cfg.TASKS and task != "detect"
 ]
@@ -175,7 +175,6 @@ def test_every_task_trains_validates_predicts_and_exports_by_the_command_line(ta
         assert (found - expected).abs().mean() <= 1e-3 * expected.abs().max().clamp(min=1)
 
 
-@pytest.mark.ci
 @pytest.mark.slow
 def test_a_training_killed_in_its_second_epoch_resumes(tmp_path: Path):
     arguments = ["model=yolo11n-starnet.yaml", "data=shapes", "epochs=3", "imgsz=64", "batch=16", "fraction=0.0625"]

@@ -19,7 +19,7 @@ from ..model_yaml import strides
 from ..model_yaml.expand import LEVELS
 from .adapter import AdaptedConv2d
 
-BACKBONE = 0.5
+BACKBONE_SIZE = 0.5
 """How large the weights of the new backbone become, of PyTorch's initial ones. Small weights learn fast, as images of
 other objects ask for; smaller ones forget more than they learn (see benchmarks/HISTORY.md)."""
 TOLERANCE = 1e-3
@@ -38,7 +38,7 @@ def learned(student: Any) -> list[nn.Module]:
 def restore(model: Any, modules: Iterable[nn.Module]) -> int:
     """Make the weights of convolutions as large as PyTorch's initial ones, where a BatchNorm takes their output.
 
-    Those of the backbone become `BACKBONE` times as large.
+    Those of the backbone become `BACKBONE_SIZE` times as large.
 
     Args:
         model: A model of Ultralytics. It computes the same afterwards, to rounding.
@@ -53,7 +53,7 @@ def restore(model: Any, modules: Iterable[nn.Module]) -> int:
     state = deepcopy(model.state_dict())
     pairs = [(conv, norm) for conv, norm in pairs if conv in chosen]
     for conv, norm in pairs:
-        _resize(conv, norm, BACKBONE if conv in backbone else 1.0)
+        _resize(conv, norm, BACKBONE_SIZE if conv in backbone else 1.0)
     after, _ = _observe(model)
     if all((new - old).abs().max() <= TOLERANCE * old.abs().max() for new, old in zip(after, before)):
         return len(pairs)
