@@ -162,7 +162,11 @@ def test_a_name_of_the_tutorials_in_the_parser_is_mended_by_a_clean_installation
     assert found["starnet"].mend == mend
 
 
-@pytest.mark.parametrize("clone", [True, False], ids=["a-clone", "installed-files-without-their-record"])
+@pytest.mark.parametrize(
+    "clone",
+    [True, pytest.param(False, marks=pytest.mark.slow)],
+    ids=["a-clone", "installed-files-without-their-record"],
+)
 def test_a_package_that_is_not_installed_is_named_with_what_installs_it(python, tmp_path: Path, clone: bool):
     source = Path(yolo_starnet.__file__).parent
     shutil.copytree(source, tmp_path / "src" / source.name, ignore=shutil.ignore_patterns("__pycache__"))

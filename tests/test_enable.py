@@ -146,7 +146,9 @@ def test_every_submodule_may_be_the_first_import(name: str, environment: Path, r
     assert "yolo_starnet" not in done.stderr
 
 
-@pytest.mark.parametrize("module", ["ultralytics.engine.exporter", "ultralytics.nn.tasks"])
+@pytest.mark.parametrize(
+    "module", ["ultralytics.engine.exporter", pytest.param("ultralytics.nn.tasks", marks=pytest.mark.slow)]
+)
 def test_a_module_run_as_a_program_says_no_more_than_in_stock(module: str, environment: Path, run: Run):
     stock = run("-m", module)
     enable.enable(environment)

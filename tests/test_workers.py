@@ -41,6 +41,7 @@ def test_the_script_of_a_multi_gpu_worker_trains_in_a_clean_process(tmp_path: Pa
     assert not script.exists()
 
 
+@pytest.mark.slow
 def test_a_script_of_the_users_own_trains_under_torchrun(tmp_path: Path):
     (tmp_path / "mine.py").write_text(
         "import torch, yolo_starnet\nfrom ultralytics import YOLO\n"
