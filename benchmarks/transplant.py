@@ -181,7 +181,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--tune", default="10,40", help="epochs of fine-tuning, separated by commas")
     parser.add_argument("--imgsz", type=int, default=256)
     torch.set_num_threads(1)
-    Steps(parser.parse_args(argv)).run()
+    options = parser.parse_args(argv)
+    epoch = torch.load(options.trained, map_location="cpu", weights_only=False).get("epoch", -1)
+    if epoch != -1:  # the end of a training sets it to that
+        parser.error(f"the training that writes {options.trained} has not ended: it is in epoch {epoch + 1}")
+    Steps(options).run()
     RESULTS.with_suffix(".md").write_text(report(read()), encoding="utf-8")
     return 0
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 import accuracy
 import accuracy_report
@@ -259,6 +260,13 @@ def test_one_bad_parameter_marks_a_test_as_failed(tmp_path: Path):
     page = compatibility.page([compatibility.read(file)])
     assert page.endswith("| 8.4.190 | 2.15.0 | 3.11 | ✗ | - | ✓ |\n")
     assert "0 of 1 releases pass every check" in page
+
+
+def test_a_model_whose_training_has_not_ended_is_not_transplanted(tmp_path, capsys):
+    torch.save({"epoch": 35, "model": None}, tmp_path / "best.pt")
+    with pytest.raises(SystemExit):
+        transplant.main([str(tmp_path / "best.pt"), "--name", "yolo11n", "--data", "my.yaml"])
+    assert "best.pt has not ended: it is in epoch 36" in capsys.readouterr().err
 
 
 def test_the_report_of_transplants_gives_each_step_as_a_share_of_the_trained_model():
