@@ -41,10 +41,10 @@ def trained_yolo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return train("yolo11n.yaml", tmp_path_factory.mktemp("stock"), epochs=2) / "weights" / "last.pt"
 
 
-def images() -> Path:
+def images(name: str = "photographs") -> Path:
     """A folder of images without labels."""
-    folder = Path("photographs")
-    folder.mkdir()
+    folder = Path(name)
+    folder.mkdir(parents=True)
     for file in sorted(datasets.validation_images("detect").iterdir())[:16]:
         shutil.copy(file, folder)
     return folder
@@ -52,13 +52,9 @@ def images() -> Path:
 
 def few_classified() -> Path:
     """A folder for classification with a few images of each class."""
-    folder = Path("classified")
-    for name in ("circle", "star"):
-        for split in ("train", "val"):
-            (target := folder / split / name).mkdir(parents=True)
-            for file in sorted(datasets.validation_images("detect").iterdir())[:8]:
-                shutil.copy(file, target)
-    return folder
+    for folder in ("train/circle", "train/star", "val/circle", "val/star"):
+        images(f"classified/{folder}")
+    return Path("classified")
 
 
 def small_set() -> Path:
